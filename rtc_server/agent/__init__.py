@@ -1,0 +1,1 @@
+"""Everything that touches ADK: the live session, its events, agents and sessions."""

@@ -1,0 +1,150 @@
+"""What an ADK live run says, as typed events: each character and each sample once.
+
+:class:`LiveEventMapper` turns the events of ``Runner.run_live`` into these.  It is
+plain code: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "AgentAudio",
+    "AgentChanged",
+    "AgentFailed",
+    "AgentText",
+    "AgentTranscript",
+    "LiveEvent",
+    "ModelInterrupted",
+    "ModelTurnComplete",
+    "StateChanged",
+    "ToolCalled",
+    "ToolCancelled",
+    "ToolReturned",
+    "UsageReported",
+    "UserTranscript",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAudio:
+    """A piece of the agent's speech: s16 little-endian mono PCM (any length) at ``rate`` Hz."""
+
+    pcm: bytes = field(repr=False)
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentText:
+    """New characters of the agent's text answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTranscript:
+    """The whole of what the agent says in this answer so far."""
+
+    text: str
+    delta: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UserTranscript:
+    """The whole of the user's utterance so far."""
+
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTurnComplete:
+    """The model says that its answer is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInterrupted:
+    """The model says that the user interrupted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The agent calls a tool; a long-running one answers at some later time."""
+
+    id: str
+    name: str
+    args: Mapping[str, Any]
+    long_running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """A tool's result goes back to the model."""
+
+    id: str
+    name: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCancelled:
+    """The model takes a tool call back."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """Token counts."""
+
+    prompt_tokens: int | None
+    response_tokens: int | None
+    total_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentChanged:
+    """Another agent of the tree speaks now."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The agent changed the session state."""
+
+    delta: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFailed:
+    """The live run failed or ended unasked.
+
+    ``retryable`` says that another run follows; otherwise the call has lost its agent.
+    What was being answered is lost either way.
+    """
+
+    code: str
+    message: str
+    retryable: bool
+
+
+LiveEvent = (
+    AgentAudio
+    | AgentText
+    | AgentTranscript
+    | UserTranscript
+    | ModelTurnComplete
+    | ModelInterrupted
+    | ToolCalled
+    | ToolReturned
+    | ToolCancelled
+    | UsageReported
+    | AgentChanged
+    | StateChanged
+    | AgentFailed
+)

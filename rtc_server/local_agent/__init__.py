@@ -1,0 +1,1 @@
+"""The embedded offline agent, an ADK agent like any other."""

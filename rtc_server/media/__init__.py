@@ -1,0 +1,1 @@
+"""Samples, packets and speech as plain code: no clock, no task, no socket."""

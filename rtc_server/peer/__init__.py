@@ -1,0 +1,1 @@
+"""Everything that touches aiortc: the peer connection and what crosses it."""
