@@ -1,0 +1,134 @@
+"""One answer of the agent: who asked for it, when each part of it came and left.
+
+Plain data with the arithmetic of the contract's timings; ``conversation.py`` decides
+when an answer begins and ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from .messages import Latency
+
+__all__ = ["Answer", "Question"]
+
+
+@dataclass(slots=True)
+class Question:
+    """What the user has put to the agent since it last began to answer."""
+
+    text_at: float | None = None
+    """When a typed text was passed on."""
+
+    speech_at: float | None = None
+    """Arrival of the last uplink packet that was judged to be speech."""
+
+    speech_ms: int = 0
+    """How much speech there was."""
+
+    transcribed: bool = False
+    """The model has said what it understood of the speech."""
+
+    joined: bool = False
+    """It was put while the agent was at work on another: one answer may serve both."""
+
+    endpoint_at: float | None = None
+    """When the model said that the user's spoken turn was over."""
+
+    SPEECH_MS: ClassVar[int] = 200
+    """Less than this, without a transcript, is a cough and asks nothing."""
+
+    @property
+    def is_open(self) -> bool:
+        """The user has finished a turn that nothing has answered yet."""
+        return (self.text_at is not None or self.endpoint_at is not None) and not self.joined
+
+    @property
+    def kind(self) -> Literal["text", "speech"] | None:
+        """How the user asked, or None if nobody did."""
+        spoken = self.speech_at is not None and (
+            self.transcribed or self.speech_ms >= self.SPEECH_MS
+        )
+        if self.text_at is not None and (
+            not spoken or self.speech_at is None or self.speech_at <= self.text_at
+        ):
+            return "text"
+        return "speech" if spoken else None
+
+    @property
+    def asked_at(self) -> float | None:
+        """The end of the user's turn: the typed text, or the last packet of speech."""
+        match self.kind:
+            case "text":
+                return self.text_at
+            case "speech":
+                return self.speech_at
+            case None:
+                return None
+
+
+@dataclass(slots=True)
+class Answer:
+    """Answer ``n`` from its first event to its last packet; times are monotonic seconds."""
+
+    n: int
+    question: Question
+    begun_at: float
+    last_output_at: float
+
+    transcript: str = ""
+    """The whole of what the agent says in it so far."""
+
+    text: str = ""
+    """The text that was sent of it."""
+
+    first_audio_at: float | None = None
+    """When its first audio (or, without audio, its first text) came from the agent."""
+
+    first_packet_at: float | None = None
+    """When its first packet left."""
+
+    latency_told: bool = False
+    tools_running: set[str] = field(default_factory=set)
+    after_tool: bool = False
+    """A tool has answered and the model has said nothing since."""
+
+    said_text: bool = False
+    """It has text parts of its own, so that its transcript is not its text."""
+
+    model_done: bool = False
+    said_complete_at: float | None = None
+    """The model called it complete in the middle of a round of tools."""
+
+    @property
+    def has_spoken(self) -> bool:
+        """Some of it, audio or text, has come from the agent."""
+        return self.first_audio_at is not None
+
+    def latency(self, sent_at: float, uplink_ms: float | None) -> Latency:
+        """The timings of this answer, whose first audible sample (or text) left at ``sent_at``."""
+        asked_at = self.question.asked_at
+        came_at = sent_at if self.first_audio_at is None else self.first_audio_at
+        left_at = sent_at if self.first_packet_at is None else self.first_packet_at
+        response_ms = endpoint_ms = agent_ms = None
+        if asked_at is not None:
+            response_ms = _ms(sent_at - asked_at)
+            endpoint_at = self.question.endpoint_at
+            if self.question.kind == "speech" and endpoint_at is not None:
+                endpoint_ms = _ms(endpoint_at - asked_at)
+                agent_ms = _ms(came_at - endpoint_at)
+            else:
+                agent_ms = _ms(came_at - asked_at)
+        return Latency(
+            turn=self.n,
+            response_ms=response_ms,
+            endpoint_ms=endpoint_ms,
+            agent_ms=agent_ms,
+            playout_ms=_ms(left_at - came_at),
+            uplink_ms=uplink_ms if uplink_ms is None else round(uplink_ms, 1),
+        )
+
+
+def _ms(seconds: float) -> float:
+    return round(max(0.0, seconds) * 1000, 1)

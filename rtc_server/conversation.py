@@ -1,0 +1,585 @@
+"""The turn-taking of one call, as plain code: events in, messages and commands out.
+
+It decides where an answer begins and ends, what was heard of it, what the agent is
+doing and how long the user waited, whatever order of events the model has:
+
+* Gemini says ``interrupted`` and then ``turn_complete`` of the same answer;
+  ``CascadeLive`` says only ``interrupted``.
+* A finished input transcript can come after the answer it led to.
+* An answer is over for the model long before (or after) it is over for the listener;
+  a turn ends when both are done, after its last packet.
+
+Nothing here awaits, and time is an argument.  Each method returns what is to be done,
+in order.  The playout buffer is written and flushed directly: it is plain code, too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .agent import live_events as live
+from .answer import Answer, Question
+from .media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
+from .messages import (
+    Agent,
+    Error,
+    ServerMessage,
+    SessionStateDelta,
+    State,
+    Text,
+    Tool,
+    Transcript,
+    Turn,
+    Usage,
+)
+
+__all__ = ["Action", "Conversation", "ConversationRules", "InterruptModel", "SendText", "Spoken"]
+
+StateName = Literal["initializing", "listening", "thinking", "speaking"]
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptModel:
+    """The model is to stop what it is saying, where it can be told so."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """A user's text turn is to be passed to the model."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """There is new audio in the playout buffer; ``dropped_s`` of it found no room."""
+
+    dropped_s: float
+
+
+Action = ServerMessage | InterruptModel | SendText | Spoken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationRules:
+    """What the operator decided about a call."""
+
+    modality: Literal["audio", "text"]
+    show_tools: bool = False
+    allow_state: frozenset[str] = frozenset()
+    text_during_speech: Literal["interrupt", "queue"] = "interrupt"
+
+    answer_timeout_s: float = 30.0
+    """The agent has this long to begin an answer, or to go on with one."""
+
+    boundary_timeout_s: float = 5.0
+    """After an interruption the model has this long to say that the old answer is over."""
+
+    pause_s: float = 0.4
+    """Silence after recognised words that looks like the end of the user's turn."""
+
+    queued_texts: int = 16
+    """Texts that may wait for the end of an answer; more are refused."""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """See the module. ``now`` is in monotonic seconds throughout.
+
+    Args:
+        playout: where the agent's audio goes; this object alone writes and flushes it.
+        rules: what the operator decided.
+        uplink_ms: asked when an answer's timings are told: how long the last uplink
+            packet took to the agent, in milliseconds.
+    """
+
+    playout: PlayoutBuffer
+    rules: ConversationRules
+    uplink_ms: Callable[[], float | None] = lambda: None
+
+    state: StateName = "initializing"
+    answers: int = 0
+    """How many answers have begun."""
+
+    last_activity_at: float = 0.0
+    """When either side last spoke or wrote."""
+
+    _started: bool = False
+    _answer: Answer | None = None
+    """The answer that the model is giving."""
+    _playing: deque[Answer] = field(default_factory=deque)
+    """Answers that are complete for the model and not yet for the listener."""
+    _question: Question = field(default_factory=Question)
+    _utterance: int | None = None
+    """The turn that the user's unfinished utterance leads to."""
+    _utterance_text: str = ""
+    """What was said in the user's latest utterance."""
+    _heard_user: int = 0
+    """The latest turn that a user's utterance leads to."""
+    _held_transcript: live.AgentTranscript | None = None
+    """A transcript that came ahead of its audio."""
+    _swallowing_since: float | None = None
+    """What the model says belongs to an answer that was cut off here."""
+    _late_complete: bool = False
+    """A bare ``turn_complete`` would be that of the answer interrupted last."""
+    _on_wire: bool = False
+    _timed_out: bool = False
+    _queued: deque[str] = field(default_factory=deque)
+    _out: list[Action] = field(default_factory=list)
+
+    # ------------------------------------------------------------------
+    # What happens
+    # ------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Action]:
+        """The live session is open: the agent listens."""
+        self._started = True
+        self.last_activity_at = now
+        return self._done()
+
+    def on_live_event(self, event: live.LiveEvent, now: float) -> list[Action]:
+        """The agent said or did something."""
+        match event:
+            case live.AgentAudio():
+                self._on_audio(event, now)
+            case live.AgentText():
+                self._on_text(event.text, now)
+            case live.AgentTranscript():
+                self._on_agent_transcript(event, now)
+            case live.UserTranscript():
+                self._on_user_transcript(event, now)
+            case live.ModelTurnComplete():
+                self._on_turn_complete(now)
+            case live.ModelInterrupted():
+                self._on_interrupted(now)
+            case live.ToolCalled() | live.ToolReturned() | live.ToolCancelled():
+                self._on_tool(event, now)
+            case live.UsageReported():
+                self._on_usage(event)
+            case live.AgentChanged():
+                self._out.append(Agent(name=event.name))
+            case live.StateChanged():
+                delta = {k: v for k, v in event.delta.items() if k in self.rules.allow_state}
+                if delta:
+                    self._out.append(SessionStateDelta(delta=delta))
+            case live.AgentFailed():
+                self._on_failed(event, now)
+        return self._done()
+
+    def on_user_speech(self, arrived_at: float, duration_ms: int) -> None:
+        """A piece of the uplink was judged to be speech."""
+        self._question.speech_at = arrived_at
+        self._question.speech_ms += duration_ms
+        self.last_activity_at = arrived_at
+
+    def on_user_text(self, text: str, now: float) -> list[Action]:
+        """The user typed a text turn."""
+        self.last_activity_at = now
+        if self._open_answers():
+            if self.rules.text_during_speech == "queue":
+                return self._queue_text(text)
+            if self._playing or (self._answer is not None and self._answer.has_spoken):
+                self._cut_off(now)
+                self._out.append(InterruptModel())
+            else:
+                # Nothing was said yet, so nothing is cut off; the model may answer both in one.
+                self._question.joined = True
+        self._ask(text, now)
+        return self._done()
+
+    def on_user_interrupt(self, now: float) -> list[Action]:
+        """The user wants the agent to stop; without an answer, the one to come is discarded."""
+        self.last_activity_at = now
+        if not self._open_answers():
+            if not self._question.is_open or self._swallowing_since is not None:
+                return []
+            self._begin(now)
+        self._cut_off(now)
+        self._out.append(InterruptModel())
+        return self._done()
+
+    def on_frame_sent(self, frame: PlayoutFrame, at: float) -> list[Action]:
+        """A 20 ms frame left for the listener."""
+        self._on_wire = not frame.closing
+        if not frame.closing:
+            self.last_activity_at = at
+            answer = self._find(frame.turn)
+            if answer is not None:
+                if answer.first_packet_at is None:
+                    answer.first_packet_at = at
+                if frame.audible:
+                    self._tell_latency(answer, at)
+        self._settle(at)
+        return self._done()
+
+    def tick(self, now: float) -> list[Action]:
+        """Time went by; to be called a few times a second."""
+        if self._swallowing_since is not None:
+            if now - self._swallowing_since > self.rules.boundary_timeout_s:
+                self._swallowing_since = None
+        answer = self._answer
+        if answer is not None:
+            self._watch_answer(answer, now)
+        elif self._question.is_open and not self._timed_out:
+            asked_at = self._question.asked_at or self._question.endpoint_at or now
+            if now - asked_at > self.rules.answer_timeout_s:
+                self._timed_out = True
+                self._out.append(_timeout_error())
+        self._settle(now)
+        return self._done(now)
+
+    # ------------------------------------------------------------------
+    # The agent's side
+    # ------------------------------------------------------------------
+
+    def _on_audio(self, event: live.AgentAudio, now: float) -> None:
+        if not event.pcm or self._swallow(now):
+            return
+        answer = self._begin(now)
+        if self.rules.modality == "text":
+            return  # a text call of an agent that only speaks: its transcript is its text
+        if answer.first_audio_at is None:
+            answer.first_audio_at = now
+        self._out.append(Spoken(self.playout.write(answer.n, event.pcm, event.rate, now)))
+
+    def _on_text(self, text: str, now: float) -> None:
+        if not text or self._swallow(now):
+            return
+        answer = self._begin(now)
+        answer.said_text = True
+        self._send_text(answer, text, now)
+
+    def _send_text(self, answer: Answer, text: str, now: float) -> None:
+        if answer.first_audio_at is None:
+            answer.first_audio_at = now
+        answer.text += text
+        self._out.append(Text(data=text, turn=answer.n))
+        self.last_activity_at = now
+        if self.rules.modality == "text":
+            self._tell_latency(answer, now)
+
+    def _on_agent_transcript(self, event: live.AgentTranscript, now: float) -> None:
+        if self._swallow(now):
+            return
+        if self.rules.modality == "text":
+            if event.delta:
+                answer = self._begin(now)
+                if not answer.said_text:
+                    self._send_text(answer, event.delta, now)
+            return
+        answer_or_none = self._answer or (self._playing[-1] if self._playing else None)
+        if answer_or_none is None:
+            # A transcript alone begins no answer: it may be a late copy of the last one's.
+            if event.delta:
+                self._held_transcript = event
+            return
+        if self._answer is not None:
+            self._answer.last_output_at = now
+        self._tell_transcript(answer_or_none, event.text)
+
+    def _tell_transcript(self, answer: Answer, text: str) -> None:
+        # A shorter one is the model's own guess of what was heard before an interruption;
+        # the ledger knows better.
+        if len(text) <= len(answer.transcript):
+            return
+        answer.transcript = text
+        self.playout.mark_text(answer.n, text)
+        self._out.append(Transcript(role="agent", text=text, final=False, turn=answer.n))
+
+    def _on_user_transcript(self, event: live.UserTranscript, now: float) -> None:
+        if not event.text.strip():
+            return
+        if self._utterance is None:
+            if event.final and self._is_copy(event.text):
+                return
+            self._utterance = self._turn_of_new_utterance()
+        self._utterance_text = event.text
+        self.last_activity_at = now
+        n = self._heard_user = self._utterance
+        self._out.append(Transcript(role="user", text=event.text, final=event.final, turn=n))
+        if n > self.answers:  # it leads to an answer that has not begun
+            self._question.transcribed = True
+            if event.final:
+                self._question.endpoint_at = now
+                self._timed_out = False
+        if event.final:
+            self._utterance = None
+
+    def _turn_of_new_utterance(self) -> int:
+        """The answer that an utterance leads to: the next, or the one that is being given.
+
+        A transcript may come after the audio of the answer it led to.  So an answer that
+        was asked for by speech, and for which no words were reported yet, takes it.
+        """
+        answer = self._answer or (self._playing[-1] if self._playing else None)
+        if answer is not None and answer.question.kind == "speech":
+            spoke_since = self._question.speech_ms >= Question.SPEECH_MS
+            if self._heard_user < answer.n and not spoke_since:
+                return answer.n
+        return self.answers + 1
+
+    def _is_copy(self, text: str) -> bool:
+        """Whether a finished transcript repeats an utterance that was told to its end."""
+        spoke_since = self._question.speech_ms >= Question.SPEECH_MS
+        return text.split() == self._utterance_text.split() and not spoke_since
+
+    def _close_utterance(self, n: int) -> None:
+        """The answer that it led to is over: an utterance without an end ends here."""
+        if self._utterance is not None and self._utterance <= n:
+            text, turn = self._utterance_text, self._utterance
+            self._utterance = None
+            self._out.append(Transcript(role="user", text=text, final=True, turn=turn))
+
+    def _on_turn_complete(self, now: float) -> None:
+        if self._swallowing_since is not None:
+            self._swallowing_since = None
+            return
+        if self._answer is None:
+            late, self._late_complete = self._late_complete, False
+            if late or not (self._held_transcript or self._question.is_open):
+                return
+            self._begin(now)  # an answer without a word is still an answer, and ends
+        answer = self._answer
+        assert answer is not None
+        if answer.tools_running or answer.after_tool:
+            # The model closes a round of tools; what it says next belongs to this answer.
+            answer.said_complete_at = now
+            return
+        self._complete(answer, now)
+
+    def _complete(self, answer: Answer, now: float) -> None:
+        answer.model_done = True
+        self._answer = None
+        self.playout.finish(answer.n)
+        self._playing.append(answer)
+        self._settle(now)
+
+    def _on_interrupted(self, now: float) -> None:
+        self._late_complete = True
+        if self._swallowing_since is not None:
+            self._swallowing_since = None
+            return
+        self._flush(now)
+
+    def _on_tool(
+        self, event: live.ToolCalled | live.ToolReturned | live.ToolCancelled, now: float
+    ) -> None:
+        swallowing = self._swallowing_since is not None
+        self.last_activity_at = now
+        match event:
+            case live.ToolCalled():
+                if not swallowing:
+                    answer = self._begin(now)
+                    if not event.long_running:
+                        answer.tools_running.add(event.id)
+                args, cut = self._shown(event.args)
+                self._tell_tool("call", event.id, event.name, cut, args=args)
+            case live.ToolReturned():
+                if self._answer is not None and event.id in self._answer.tools_running:
+                    self._answer.tools_running.discard(event.id)
+                    self._answer.after_tool = True
+                    self._answer.last_output_at = now
+                result, cut = self._shown(event.result)
+                self._tell_tool("result", event.id, event.name, cut, result=result)
+            case live.ToolCancelled():
+                if self._answer is not None:
+                    self._answer.tools_running.discard(event.id)
+                self._tell_tool("cancelled", event.id, event.name, False)
+
+    def _shown(self, value: Mapping[str, Any]) -> tuple[Any, bool]:
+        return Tool.shortened(dict(value)) if self.rules.show_tools else (None, False)
+
+    def _tell_tool(
+        self,
+        phase: Literal["call", "result", "cancelled"],
+        id: str,
+        name: str,
+        cut: bool,
+        *,
+        args: object = None,
+        result: object = None,
+    ) -> None:
+        self._out.append(
+            Tool(phase=phase, id=id, name=name, args=args, result=result, truncated=cut or None)
+        )
+
+    def _on_usage(self, event: live.UsageReported) -> None:
+        self._out.append(
+            Usage(
+                turn=max(1, self.answers),
+                prompt_tokens=event.prompt_tokens,
+                response_tokens=event.response_tokens,
+                total_tokens=event.total_tokens,
+            )
+        )
+
+    def _on_failed(self, event: live.AgentFailed, now: float) -> None:
+        if self._answer is None and self._question.is_open:
+            self._begin(now)  # the turn that was asked for is lost, and ends
+        self._flush(now)
+        self._swallowing_since = None
+        self._late_complete = False
+        self._held_transcript = None
+        self._utterance = None
+        self._out.append(Error(code=event.code, message=event.message, retryable=event.retryable))
+
+    # ------------------------------------------------------------------
+    # Answers
+    # ------------------------------------------------------------------
+
+    def _open_answers(self) -> list[Answer]:
+        return [*self._playing, *([self._answer] if self._answer else [])]
+
+    def _find(self, n: int) -> Answer | None:
+        return next((one for one in self._open_answers() if one.n == n), None)
+
+    def _begin(self, now: float) -> Answer:
+        """The answer that is being given; a new one if there is none."""
+        answer = self._answer
+        if answer is not None:
+            answer.last_output_at = now
+            answer.after_tool = False
+            answer.said_complete_at = None
+            return answer
+        self.answers += 1
+        answer = Answer(self.answers, self._question, now, now)
+        self._answer = answer
+        self._question = Question()
+        self._late_complete = False
+        self._timed_out = False
+        held, self._held_transcript = self._held_transcript, None
+        if held is not None:
+            self._tell_transcript(answer, held.text)
+        return answer
+
+    def _swallow(self, now: float) -> bool:
+        if self._swallowing_since is None:
+            return False
+        self._swallowing_since = now
+        return True
+
+    def _cut_off(self, now: float) -> None:
+        """Ends every open answer here and discards what the model still says about it."""
+        if self._answer is not None:
+            self._swallowing_since = now
+        self._flush(now)
+
+    def _flush(self, now: float) -> None:
+        """Ends every open answer as interrupted, by the ledger of the playout buffer."""
+        heard = {one.turn: one for one in self.playout.flush()}
+        for answer in self._open_answers():
+            self._end(answer, heard.get(answer.n) or self.playout.heard(answer.n), now)
+        self._answer = None
+        self._playing.clear()
+
+    def _settle(self, now: float) -> None:
+        """Ends the answers that are complete for the model and for the listener."""
+        while self._playing:
+            answer = self._playing[0]
+            if self.rules.modality == "audio" and not self.playout.drained(answer.n):
+                return
+            self._playing.popleft()
+            self._end(answer, None, now)
+
+    def _end(self, answer: Answer, heard: Heard | None, now: float) -> None:
+        """Says that an answer is over; ``heard`` is what was heard of an interrupted one."""
+        self._close_utterance(answer.n)
+        if answer.text and not answer.latency_told:
+            self._tell_latency(answer, answer.first_audio_at or now)
+        heard_text = None
+        if heard is not None:
+            heard_text = heard.text if self.rules.modality == "audio" else answer.text
+        if answer.transcript:
+            said = answer.transcript if heard_text is None else heard_text
+            self._out.append(Transcript(role="agent", text=said, final=True, turn=answer.n))
+        self._out.append(
+            Turn(
+                turn=answer.n,
+                turn_complete=True,
+                interrupted=heard is not None,
+                heard_ms=None if heard is None else heard.ms,
+                heard_text=heard_text,
+            )
+        )
+        self.playout.forget(answer.n)
+
+    def _tell_latency(self, answer: Answer, sent_at: float) -> None:
+        if not answer.latency_told:
+            answer.latency_told = True
+            self._out.append(answer.latency(sent_at, self.uplink_ms()))
+
+    def _watch_answer(self, answer: Answer, now: float) -> None:
+        """Ends a turn that never ends, and one whose round of tools leads to no more words."""
+        if answer.tools_running or self._on_wire or self.playout.buffered_s > 0:
+            answer.last_output_at = now
+            return
+        if now - answer.last_output_at <= self.rules.answer_timeout_s:
+            if answer.said_complete_at is None:
+                return
+            if now - answer.said_complete_at <= self.rules.boundary_timeout_s:
+                return
+        else:
+            self._out.append(_timeout_error())
+        self._complete(answer, now)
+
+    # ------------------------------------------------------------------
+    # The user's side
+    # ------------------------------------------------------------------
+
+    def _ask(self, text: str, now: float) -> None:
+        self._question.text_at = now
+        self._timed_out = False
+        self._out.append(SendText(text))
+
+    def _queue_text(self, text: str) -> list[Action]:
+        if len(self._queued) >= self.rules.queued_texts:
+            self._out.append(
+                Error(
+                    code="too_many_texts",
+                    message="Too many texts wait for the end of this answer.",
+                    retryable=True,
+                )
+            )
+        else:
+            self._queued.append(text)
+        return self._done()
+
+    # ------------------------------------------------------------------
+    # What is to be done
+    # ------------------------------------------------------------------
+
+    def _done(self, now: float | None = None) -> list[Action]:
+        if self._queued and not self._open_answers() and not self._question.is_open:
+            self._ask(self._queued.popleft(), self.last_activity_at if now is None else now)
+        state = self._state(now)
+        if state != self.state:
+            self.state = state
+            self._out.append(State(state=state))
+        out, self._out = self._out, []
+        return out
+
+    def _state(self, now: float | None) -> StateName:
+        if not self._started:
+            return "initializing"
+        if self._on_wire:
+            return "speaking"
+        if self._answer is not None or self._playing:
+            return "thinking"
+        if self._question.is_open and not self._timed_out:
+            return "thinking"
+        if self._utterance is not None and self._question.speech_at is not None:
+            paused = now is not None and now - self._question.speech_at > self.rules.pause_s
+            if paused or (now is None and self.state == "thinking"):
+                return "thinking"
+        return "listening"
+
+
+def _timeout_error() -> Error:
+    return Error(
+        code="agent_timeout",
+        message="The agent does not answer. You can go on, or ask again.",
+        retryable=True,
+    )
