@@ -1,0 +1,116 @@
+# One set of commands for people and for CI; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What `make run` passes on, from the command line only: make run AGENT=my_agent/ PORT=9000
+RUN_OPTIONS = $(call given,AGENT,$(AGENT)) $(call given,PORT,--port $(PORT)) $(call given,ARGS,$(ARGS))
+given = $(if $(filter command,$(firstword $(origin $(1)))),$(2))
+
+# Debian packages of the tests: a browser, and recorded human speech.
+TEST_PACKAGES := chromium pocketsphinx-testdata alsa-utils
+
+# Hashes are checked; what builds the checkout itself is locked as well (no build isolation).
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+INSTALL_CHECKOUT := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help install run test lint types unit bench format lock clean test-packages venv FORCE
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@echo
+	@echo "make run AGENT=my_agent/ PORT=9000 ARGS='--show-tools' serves another agent, elsewhere."
+	@echo "make PYTHON=python3.12 ... takes another Python (3.11 or later)."
+
+install: $(VENV)/.installed ## the set-up alone: .venv with the locked dependencies and the embedded agent
+
+run: $(VENV)/.installed ## the set-up, then the server on http://localhost:8080
+	@exec $(BIN)/python -m rtc_server serve $(RUN_OPTIONS)
+
+test: test-packages $(VENV)/.installed-dev lint types ## everything CI runs: lint, types and all tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## ruff, the format, the import layers
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "make format mends the format."; exit 1; }
+	@$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/.installed-dev ## mypy --strict
+	@$(BIN)/mypy
+
+unit: $(VENV)/.installed-dev ## the tests that need no browser and no Debian package
+	@$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/test_packaging.py
+
+bench: $(VENV)/.installed-dev ## the measurements of benches/
+	@for bench in benches/*.py; do echo "== $$bench"; $(BIN)/python "$$bench" || exit 1; done
+
+format: $(VENV)/.installed-dev ## mends what ruff can mend
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+# UPGRADE=1 takes the newest releases that pyproject.toml allows; else what is locked stays.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock'
+
+lock: ## compiles requirements/ from pyproject.toml (UPGRADE=1: newest releases)
+	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(VENV)/.installed-dev
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra local --group build --group dev \
+		pyproject.toml --output-file requirements/dev.txt
+	$(COMPILE) --constraint requirements/dev.txt --no-annotate --extra local --group build \
+		pyproject.toml --output-file requirements/local.txt
+	$(COMPILE) --constraint requirements/dev.txt --no-annotate \
+		pyproject.toml --output-file requirements/run.txt
+
+clean: ## removes .venv and what the tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist test-results
+
+# -- set-up ------------------------------------------------------------------------------
+
+# An environment that does not start (half made, or its Python is gone) is made again.
+ifneq ($(shell $(BIN)/python -m pip --version >/dev/null 2>&1 && echo works),works)
+UNUSABLE := venv
+endif
+
+# A stamp is written last: an installation that was broken off is taken up again.
+$(VENV)/.installed: requirements/local.txt pyproject.toml $(UNUSABLE)
+	@echo "Installing the locked dependencies into $(VENV) (the first time takes a few minutes)."
+	@$(PIP_INSTALL) --require-hashes --requirement requirements/local.txt
+	@$(INSTALL_CHECKOUT)
+	@touch $@
+
+# dev.txt holds all of local.txt in the same versions.
+$(VENV)/.installed-dev: requirements/dev.txt requirements/local.txt pyproject.toml $(UNUSABLE)
+	@echo "Installing the locked dependencies into $(VENV) (the first time takes a few minutes)."
+	@$(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
+	@$(INSTALL_CHECKOUT)
+	@touch $(VENV)/.installed $@
+
+venv:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) is not there: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed, and $(PYTHON) is older: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make environments: apt-get install python3-venv"; exit 1; }
+	@test ! -e $(VENV) -o -e $(VENV)/pyvenv.cfg || { \
+		echo "$(VENV) is there and is no Python environment: remove it first."; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+
+test-packages:
+	@missing=$$(for package in $(TEST_PACKAGES); do \
+		dpkg-query --show --showformat='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
+			|| echo $$package; done); \
+	test -z "$$missing" && exit 0; \
+	set -- $$missing; \
+	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing for the tests: $$*"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update && apt-get -qq install --yes --no-install-recommends "$$@" >/dev/null; \
+	else \
+		echo "The tests need Debian packages; run this as root, then make test again:"; \
+		echo "    apt-get update && apt-get install --yes --no-install-recommends $$*"; \
+		exit 1; \
+	fi
