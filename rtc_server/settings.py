@@ -68,6 +68,12 @@ class Settings:
     agent: str = "local"
     """The agent served: a folder, ``package.module:attribute`` or ``local``."""
 
+    tls_cert: str | None = None
+    """File of the certificate chain (PEM); with ``tls_key`` the server speaks HTTPS."""
+
+    tls_key: str | None = None
+    """File of the certificate's private key (PEM)."""
+
     auth_secret: str | None = field(default=None, repr=False)
     """Secret of the HS256 call tokens; None: calls need no token."""
 
@@ -76,6 +82,9 @@ class Settings:
 
     allow_hosts: tuple[str, ...] = ()
     """Further values of ``Host`` that are answered."""
+
+    allow_run_config: tuple[str, ...] = ()
+    """Fields of ADK's ``RunConfig`` that an offer may set."""
 
     allow_state: tuple[str, ...] = ()
     """Keys of the session state that cross the data channel."""
