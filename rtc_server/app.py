@@ -1,0 +1,150 @@
+"""Puts the server together and runs it: agent, calls, routes, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiohttp import web
+
+from .agent.agent_runtime import AgentRuntime
+from .agent.loader import LoadedAgent, load_agent
+from .auth import Authenticator
+from .calls import Calls
+from .errors import ConfigurationError
+from .metrics import Metrics
+from .settings import Settings
+from .signaling import make_web_app
+
+__all__ = ["load_agent_named", "run_server", "serve"]
+
+logger = logging.getLogger(__name__)
+
+_LAG_PERIOD_S = 0.5
+
+
+async def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
+    """Serve calls until SIGINT or SIGTERM, then drain and close in bounded time.
+
+    Args:
+        settings: what the operator chose.
+        on_started: is given the URL of the page once calls are taken.
+
+    Raises:
+        ConfigurationError: the agent cannot be loaded, or the port is taken.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(one, stop.set)
+    try:
+        async with run_server(settings) as (url, calls):
+            on_started(url)
+            await stop.wait()
+            for one in (signal.SIGINT, signal.SIGTERM):
+                # A second signal ends the process at once.
+                loop.remove_signal_handler(one)
+            logger.info("stopping: %d calls", calls.active)
+            await calls.drain()
+    finally:
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(one)
+
+
+@asynccontextmanager
+async def run_server(
+    settings: Settings, agent: LoadedAgent | None = None
+) -> AsyncIterator[tuple[str, Calls]]:
+    """A running server; leaving the context closes it with all its calls.
+
+    Args:
+        settings: what the operator chose.
+        agent: serves this agent instead of the one that ``settings`` names.
+
+    Yields:
+        The URL of the page, and the calls.
+
+    Raises:
+        ConfigurationError: the agent cannot be loaded, or the port is taken.
+    """
+    metrics = Metrics()
+    loaded = agent if agent is not None else load_agent_named(settings.agent)
+    async with AsyncExitStack() as stack:
+        runtime = await stack.enter_async_context(AgentRuntime(loaded, settings, metrics))
+        await runtime.warm_up()
+        calls = await stack.enter_async_context(
+            Calls({loaded.name: runtime}, settings=settings, metrics=metrics)
+        )
+        auth = Authenticator(settings)
+        web_app = make_web_app(calls, settings=settings, metrics=metrics, auth=auth)
+        runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        url = await _listen(runner, settings)
+        lag = asyncio.create_task(_measure_lag(metrics), name="event-loop-lag")
+        stack.push_async_callback(_cancel, lag)
+        yield url, calls
+
+
+def load_agent_named(spec: str) -> LoadedAgent:
+    """The agent that the operator named; ``local`` is the embedded one.
+
+    Raises:
+        AgentLoadError: it cannot be loaded; the message says why and what to do.
+    """
+    if spec != "local":
+        return load_agent(spec)
+    from . import local_agent
+
+    missing = local_agent.missing_packages()
+    if missing:
+        raise ConfigurationError(
+            "The embedded agent needs the packages of the extra: install "
+            "'rtc-server[local]', or name an agent: rtc-server serve my_agent/"
+        )
+    from .local_agent.agent import create_local_agent
+
+    return LoadedAgent.from_object("local", create_local_agent())
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> str:
+    context = None
+    if settings.tls_cert is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        except (OSError, ssl.SSLError):
+            raise ConfigurationError(
+                "The TLS certificate or its key cannot be read; check --tls-cert and --tls-key."
+            ) from None
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
+            "Is another server running? Choose another with --port."
+        ) from None
+    port = runner.addresses[0][1]
+    shown = "localhost" if settings.host in ("127.0.0.1", "localhost", "::1") else settings.host
+    if ":" in shown:
+        shown = f"[{shown}]"
+    return f"{'https' if context else 'http'}://{shown}:{port}"
+
+
+async def _measure_lag(metrics: Metrics) -> None:
+    """How late the event loop wakes; what blocks it delays every call."""
+    while True:
+        due = time.monotonic() + _LAG_PERIOD_S
+        await asyncio.sleep(_LAG_PERIOD_S)
+        metrics.event_loop_lag.observe(max(0.0, time.monotonic() - due))
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,300 @@
+"""All calls of the server: admits, owns, finds, takes over, counts and drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal
+
+from .agent.agent_runtime import AgentRuntime
+from .errors import BadRequest, CallError, CallNotFound, Outcome, ServerBusy
+from .logs import call_id as log_call_id
+from .media_bridge import CallIdentity, MediaBridge
+from .metrics import Metrics
+from .peer.offer import parse_offer
+from .settings import Settings
+
+__all__ = ["CallOffer", "Calls", "PlacedCall"]
+
+logger = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = 5
+_HANG_UP_WAIT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOffer:
+    """What a caller asks for; already authenticated, not yet looked at."""
+
+    sdp: str = field(repr=False)
+    user_id: str
+    session_id: str | None = None
+    agent: str | None = None
+    modality: Literal["audio", "text"] | None = None
+    run_config: Mapping[str, Any] = field(default_factory=dict)
+    peer_is_loopback: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedCall:
+    """What the caller gets."""
+
+    call_id: str
+    session_id: str
+    user_id: str
+    answer_sdp: str = field(repr=False)
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    bridge: MediaBridge
+    predecessor: _Call | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def identity(self) -> CallIdentity:
+        return self.bridge.identity
+
+    @property
+    def session_key(self) -> tuple[str, str, str]:
+        identity = self.identity
+        return identity.agent, identity.user_id, identity.session_id
+
+    async def predecessor_ended(self) -> None:
+        if self.predecessor is not None:
+            await self.predecessor.ended.wait()
+            self.predecessor = None
+
+
+class Calls:
+    """Owns every call; an async context manager that leaves no call behind.
+
+    Args:
+        runtimes: the agents served, by name; the first is the default.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        runtimes: Mapping[str, AgentRuntime],
+        *,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runtimes = dict(runtimes)
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._calls: dict[str, _Call] = {}
+        self._by_session: dict[tuple[str, str, str], _Call] = {}
+        self._placing = 0
+        self._draining = False
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Calls:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._draining = True
+        for call in list(self._calls.values()):
+            call.bridge.end(Outcome.DRAIN, "drain")
+        await self._group.__aexit__(exc_type, exc, traceback)
+
+    @property
+    def agent_name(self) -> str:
+        """The agent that answers where an offer names none."""
+        return next(iter(self._runtimes))
+
+    @property
+    def modalities(self) -> list[str]:
+        """What a call may be."""
+        return ["audio", "text"]
+
+    @property
+    def active(self) -> int:
+        """Calls going on or being placed."""
+        return len(self._calls) + self._placing
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether another call would be taken."""
+        return not self._draining and not self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        limit = self._settings.limits.max_calls
+        return limit is not None and self.active >= limit
+
+    async def place(self, offer: CallOffer) -> PlacedCall:
+        """Place a call and give its answer SDP as soon as there is one.
+
+        Raises:
+            BadRequest: the offer cannot be taken.
+            AgentUnreachable: the session could not be opened.
+            ServerBusy: the server is full or draining.
+        """
+        if self._draining:
+            raise ServerBusy("The server is shutting down.", _RETRY_AFTER_S)
+        if self._is_full:
+            raise ServerBusy("The server is full.", _RETRY_AFTER_S)
+        self._placing += 1
+        try:
+            call = await self._admit(offer)
+        finally:
+            self._placing -= 1
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._group.create_task(self._run(call, answer), name=f"call {call.identity.call_id}")
+        # The call outlives a caller who gives up waiting for the answer; its own deadline ends it.
+        answer_sdp = await asyncio.shield(answer)
+        return PlacedCall(
+            call_id=call.identity.call_id,
+            session_id=call.identity.session_id,
+            user_id=call.identity.user_id,
+            answer_sdp=answer_sdp,
+        )
+
+    async def _admit(self, offer: CallOffer) -> _Call:
+        name = offer.agent or self.agent_name
+        runtime = self._runtimes.get(name)
+        if runtime is None:
+            raise BadRequest("There is no agent of this name.")
+        parsed = parse_offer(offer.sdp, max_candidates=self._settings.limits.candidates_per_call)
+        modality = offer.modality or self._settings.modality
+        stored = await runtime.sessions.open(offer.user_id, offer.session_id)
+        identity = CallIdentity(
+            call_id=secrets.token_urlsafe(16),
+            session_id=stored.session_id,
+            user_id=stored.user_id,
+            agent=name,
+            modality=modality if parsed.has_audio else "text",
+            resumed=stored.resumed,
+            peer_is_loopback=offer.peer_is_loopback,
+            run_config=offer.run_config,
+        )
+        bridge = MediaBridge(
+            identity,
+            parsed,
+            runtime,
+            settings=self._settings,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+        call = _Call(bridge)
+        self._calls[identity.call_id] = call
+        return call
+
+    async def _run(self, call: _Call, answer: asyncio.Future[str]) -> None:
+        """The task of one call; nothing that goes wrong in it reaches another."""
+        log_call_id.set(call.identity.call_id)
+        self._metrics.calls_active.inc()
+        begun_at = self._clock()
+        outcome = Outcome.INTERNAL_ERROR
+        logger.info("call starts: agent=%s %s", call.identity.agent, call.identity.modality)
+
+        def answered(sdp: str) -> None:
+            # Only now: an offer that fails in the negotiation must not end a live call.
+            call.predecessor = self._by_session.get(call.session_key)
+            self._by_session[call.session_key] = call
+            if call.predecessor is not None:
+                call.predecessor.bridge.end(Outcome.REPLACED, "replaced")
+            if not answer.done():
+                answer.set_result(sdp)
+
+        try:
+            outcome = await call.bridge.run(answered, call.predecessor_ended)
+        except CallError as error:
+            outcome = Outcome.REFUSED
+            if not answer.done():
+                answer.set_exception(error)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        except Exception as error:
+            # A call's task boundary: other calls go on whatever went wrong in this one.
+            logger.exception("call failed")
+            if not answer.done():
+                answer.set_exception(error)
+        finally:
+            await self._forget(call)
+            duration_s = self._clock() - begun_at
+            self._metrics.calls_active.dec()
+            self._metrics.calls.labels(outcome.value).inc()
+            self._metrics.call_duration.observe(duration_s)
+            logger.info("call ended: %s after %.1f s", outcome.value, duration_s)
+
+    async def _forget(self, call: _Call) -> None:
+        self._calls.pop(call.identity.call_id, None)
+        try:
+            # A call that was replaced while it waited for its own predecessor hands on the wait.
+            await call.predecessor_ended()
+        finally:
+            call.ended.set()
+            if self._by_session.get(call.session_key) is call:
+                del self._by_session[call.session_key]
+
+    def _find(self, call_id: str, user_id: str | None) -> _Call:
+        call = self._calls.get(call_id)
+        if call is None or (user_id is not None and call.identity.user_id != user_id):
+            raise CallNotFound("There is no such call.")
+        return call
+
+    async def add_candidates(
+        self,
+        call_id: str,
+        user_id: str | None,
+        candidates: Sequence[Mapping[str, Any] | None],
+    ) -> None:
+        """Pass on trickled ICE candidates; None ends them.
+
+        Raises:
+            CallNotFound: there is no such call of this user.
+            CandidateError: a candidate is malformed or one too many.
+        """
+        await self._find(call_id, user_id).bridge.peer.add_candidates(candidates)
+
+    async def describe(self, call_id: str, user_id: str | None) -> dict[str, Any]:
+        """State, timings and media statistics of a call.
+
+        Raises:
+            CallNotFound: there is no such call of this user.
+        """
+        return await self._find(call_id, user_id).bridge.describe()
+
+    async def hang_up(self, call_id: str, user_id: str | None) -> None:
+        """End a call and wait, for a bounded time, until it is closed.
+
+        Raises:
+            CallNotFound: there is no such call of this user.
+        """
+        call = self._find(call_id, user_id)
+        del self._calls[call_id]
+        call.bridge.end(Outcome.HANGUP)
+        try:
+            await asyncio.wait_for(call.ended.wait(), _HANG_UP_WAIT_S)
+        except TimeoutError:
+            logger.warning("call %s takes long to close", call_id)
+
+    async def drain(self) -> None:
+        """Take no more calls and wait until those there are have ended, for a bounded time."""
+        self._draining = True
+        drain_s = self._settings.limits.drain_s
+        calls = list(self._calls.values())
+        for call in calls:
+            call.bridge.announce_end("drain", drain_s)
+        waits = [call.ended.wait() for call in calls]
+        try:
+            await asyncio.wait_for(asyncio.gather(*waits), drain_s)
+        except TimeoutError:
+            logger.info("%d calls did not end by themselves", len(self._calls))

@@ -1,0 +1,444 @@
+"""The media bridge: one call, from its offer to its end.
+
+It owns a peer connection and a live session, opens and closes both, and joins them:
+
+* the peer's uplink audio and messages go to the live session,
+* the live session's events go through the :class:`~rtc_server.conversation.Conversation`
+  to the playout buffer and the data channel,
+* each frame that leaves goes back into the conversation, which thus knows what was heard.
+
+All its tasks live in one TaskGroup, and whatever ends the call raises
+:exc:`~rtc_server.errors.CallEnded` in it, so there is one way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .agent.agent_runtime import AgentRuntime
+from .agent.live_events import AgentFailed
+from .agent.live_session import LiveSession
+from .conversation import Action, Conversation, ConversationRules, InterruptModel, SendText, Spoken
+from .errors import CallEnded, Outcome
+from .media.pcm import Framer
+from .media.playout_buffer import PlayoutBuffer, PlayoutFrame
+from .media.speech_detector import SpeechDetector
+from .messages import (
+    Activity,
+    ClientMessage,
+    ClientText,
+    Error,
+    GoAway,
+    Image,
+    Interrupt,
+    Latency,
+    MicrophoneAudio,
+    Mute,
+    Ping,
+    Pong,
+    Ready,
+    ServerMessage,
+    SessionState,
+    Turn,
+)
+from .metrics import Metrics
+from .peer.connection import PeerConnection
+from .peer.offer import Offer
+from .peer.uplink import UplinkAudio
+from .settings import Settings
+
+__all__ = ["CallIdentity", "MediaBridge"]
+
+logger = logging.getLogger(__name__)
+
+_PIECE_MS = 20
+_PIECE_BYTES = 16000 * _PIECE_MS // 1000 * 2
+_TICK_S = 0.2
+_EARLY_MESSAGES = 16
+_GOAWAY_NOTICE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallIdentity:
+    """Who is in the call, with which agent, in which conversation."""
+
+    call_id: str
+    session_id: str
+    user_id: str
+    agent: str
+    modality: Literal["audio", "text"]
+    resumed: bool
+    peer_is_loopback: bool
+    run_config: Mapping[str, Any]
+
+
+class MediaBridge:
+    """Joins one peer and one live session; see the module.
+
+    Args:
+        identity: who is in the call.
+        offer: the caller's offer, parsed.
+        runtime: the agent.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        identity: CallIdentity,
+        offer: Offer,
+        runtime: AgentRuntime,
+        *,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.identity = identity
+        self._runtime = runtime
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._begun_at = clock()
+        self._connected_at: float | None = None
+        self._uplink_ms: float | None = None
+        self._interrupted_at: float | None = None
+        self._muted = False
+        self._idle_told = self._max_duration_told = False
+        self._live: LiveSession | None = None
+        self._early: deque[ClientMessage] = deque(maxlen=_EARLY_MESSAGES)
+        self._end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        playout = PlayoutBuffer(capacity_s=settings.limits.playout_s)
+        self._conversation = Conversation(
+            playout,
+            ConversationRules(
+                modality=identity.modality,
+                show_tools=settings.show_tools or identity.peer_is_loopback,
+                allow_state=frozenset(settings.allow_state),
+                text_during_speech=settings.text_during_speech,
+            ),
+            uplink_ms=lambda: self._uplink_ms,
+        )
+        # The microphone of a call without an audio section comes in messages.
+        self._has_audio_section = offer.has_audio
+        self._framer = Framer(_PIECE_BYTES)
+        self._detector = SpeechDetector()
+        self.peer = PeerConnection(
+            offer, settings=settings, metrics=metrics, playout=playout, sink=self, clock=clock
+        )
+
+    # ------------------------------------------------------------------
+    # The life of the call
+    # ------------------------------------------------------------------
+
+    async def run(
+        self, answered: Callable[[str], None], may_start: Callable[[], Awaitable[None]]
+    ) -> Outcome:
+        """Live through the whole call and say why it ended.
+
+        Args:
+            answered: is given the answer SDP as soon as there is one.
+            may_start: awaited before the agent is started; an older call of the same
+                session ends first.
+
+        Raises:
+            CallError: the negotiation failed; nothing is left open.
+        """
+        outcome = Outcome.INTERNAL_ERROR
+        async with self.peer:
+            answered(await self.peer.answer())
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._until_told(), name="call-end")
+                    group.create_task(self.peer.wait_closed(), name="peer-closed")
+                    group.create_task(self._serve(may_start), name="call-serve")
+            except* CallEnded as ended:
+                outcome = _first_outcome(ended)
+            except* Exception:
+                # The boundary of the call: the caller is told, and the log says what it was.
+                logger.exception("the call failed")
+                self._send(
+                    Error(
+                        code="internal_error",
+                        message="Something went wrong in the server; please call again.",
+                        retryable=True,
+                    )
+                )
+            # What was said last, a goaway above all, is to reach the caller.
+            await self.peer.data_channel.drain(timeout_s=0.5)
+        return outcome
+
+    def end(
+        self,
+        outcome: Outcome,
+        reason: Literal["drain", "max_duration", "idle", "replaced"] | None = None,
+    ) -> None:
+        """End the call soon; with a ``reason`` the caller is told by a goaway."""
+        if not self._end.done():
+            if reason is not None:
+                self._send(GoAway(reason=reason, seconds=0))
+            self._end.set_result(outcome)
+
+    def announce_end(
+        self, reason: Literal["drain", "max_duration", "idle"], seconds: float
+    ) -> None:
+        """Tell the caller that the call will end; nothing else changes."""
+        self._send(GoAway(reason=reason, seconds=round(seconds, 1)))
+
+    async def _until_told(self) -> None:
+        raise CallEnded(await asyncio.shield(self._end))
+
+    async def _serve(self, may_start: Callable[[], Awaitable[None]]) -> None:
+        await self.peer.wait_connected()
+        self._connected_at = self._clock()
+        self._metrics.call_setup.observe(self._connected_at - self._begun_at)
+        await may_start()
+        identity = self.identity
+        live = self._runtime.open_live_session(
+            user_id=identity.user_id,
+            session_id=identity.session_id,
+            modality=identity.modality,
+            run_config=identity.run_config,
+            call_id=identity.call_id,
+        )
+        async with live:
+            self._live = live
+            try:
+                self._start(live)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read_agent(live), name="agent-events")
+                    group.create_task(self._tick(), name="call-tick")
+            finally:
+                self._live = None
+
+    def _start(self, live: LiveSession) -> None:
+        self._perform(self._conversation.start(self._clock()))
+        if self._settings.greeting and not self.identity.resumed:
+            live.send_text(self._settings.greeting)
+        while self._early:
+            self.on_message(self._early.popleft())
+
+    async def _read_agent(self, live: LiveSession) -> None:
+        """Drains the agent's events at once: an interruption must not wait behind audio."""
+        async for event in live.events():
+            self._perform(self._conversation.on_live_event(event, self._clock()))
+            if isinstance(event, AgentFailed) and not event.retryable:
+                raise CallEnded(Outcome.AGENT_FAILED)
+        raise CallEnded(Outcome.AGENT_FAILED)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = self._clock()
+            self._perform(self._conversation.tick(now))
+            self._watch_limits(now)
+
+    def _watch_limits(self, now: float) -> None:
+        limits = self._settings.limits
+        started = self._begun_at if self._connected_at is None else self._connected_at
+        if limits.max_call_s is not None:
+            left = started + limits.max_call_s - now
+            if left <= 0:
+                self.end(Outcome.MAX_DURATION)
+            elif (
+                left <= min(_GOAWAY_NOTICE_S, limits.max_call_s / 2) and not self._max_duration_told
+            ):
+                self._max_duration_told = True
+                self.announce_end("max_duration", left)
+        if limits.idle_s is not None:
+            left = self._conversation.last_activity_at + limits.idle_s - now
+            if left > min(_GOAWAY_NOTICE_S, limits.idle_s / 2):
+                self._idle_told = False
+            elif left <= 0:
+                self.end(Outcome.IDLE)
+            elif not self._idle_told:
+                self._idle_told = True
+                self.announce_end("idle", left)
+
+    # ------------------------------------------------------------------
+    # From the peer (PeerSink)
+    # ------------------------------------------------------------------
+
+    def on_audio(self, audio: UplinkAudio) -> None:
+        """20 ms of the caller's microphone."""
+        if self._muted:
+            return
+        if audio.speech and audio.arrived_at is not None:
+            self._conversation.on_user_speech(audio.arrived_at, _PIECE_MS)
+        if self._live is None:
+            self._metrics.audio_dropped.labels("uplink", "not_ready").inc(_PIECE_MS / 1000)
+            return
+        self._live.send_audio(audio.pcm)
+        if audio.arrived_at is not None:
+            uplink_s = self._clock() - audio.arrived_at
+            self._uplink_ms = uplink_s * 1000
+            self._metrics.uplink.observe(uplink_s)
+
+    def on_stream_end(self) -> None:
+        """The caller's stream has paused for good: the model need not wait for more."""
+        if self._live is not None and not self._muted:
+            self._live.end_audio_stream()
+
+    def on_frame_sent(self, frame: PlayoutFrame, at: float) -> None:
+        """20 ms of the agent's audio left."""
+        self._perform(self._conversation.on_frame_sent(frame, at))
+        if self._interrupted_at is not None and frame.closing:
+            self._metrics.barge_in.observe(max(0.0, at - self._interrupted_at))
+            self._interrupted_at = None
+
+    def greeting(self) -> ServerMessage:
+        """The first message on the data channel."""
+        identity = self.identity
+        return Ready(
+            call_id=identity.call_id,
+            session_id=identity.session_id,
+            agent=identity.agent,
+            modality=identity.modality,
+            resumed=identity.resumed,
+        )
+
+    def on_message(self, message: ClientMessage) -> None:
+        """The caller sent a message."""
+        if isinstance(message, Ping):
+            self._send(Pong(t=message.t))
+            return
+        if self._live is None:
+            self._keep(message)
+            return
+        now = self._clock()
+        match message:
+            case ClientText(text):
+                self._perform(self._conversation.on_user_text(text, now))
+            case Interrupt():
+                self._perform(self._conversation.on_user_interrupt(now))
+            case Mute(muted):
+                self._mute(muted)
+            case MicrophoneAudio(pcm):
+                self._take_microphone_audio(pcm, now)
+            case Image(mime_type, data):
+                self._live.send_image(mime_type, data)
+            case Activity(state):
+                self._live.send_activity(state)
+            case SessionState(delta):
+                self._change_state(delta)
+
+    def _keep(self, message: ClientMessage) -> None:
+        """The live session is not open yet: a few messages wait for it, audio does not."""
+        if isinstance(message, MicrophoneAudio):
+            return
+        if len(self._early) == self._early.maxlen:
+            self._send(
+                Error(
+                    code="not_ready",
+                    message="The agent is not ready yet; this message was not taken.",
+                    retryable=True,
+                )
+            )
+            return
+        self._early.append(message)
+
+    def _mute(self, muted: bool) -> None:
+        if muted and not self._muted and self._live is not None:
+            self._live.end_audio_stream()
+        self._muted = muted
+
+    def _take_microphone_audio(self, pcm: bytes, now: float) -> None:
+        if self._has_audio_section:
+            self._send(
+                Error(
+                    code="unknown_type",
+                    message="This call has a microphone track; audio messages are not taken.",
+                    retryable=False,
+                )
+            )
+            return
+        for piece in self._framer.push(pcm):
+            self.on_audio(UplinkAudio(pcm=piece, arrived_at=now, speech=self._detector.push(piece)))
+
+    def _change_state(self, delta: Mapping[str, Any]) -> None:
+        refused = [key for key in delta if not self._may_change(key)]
+        if refused or self._live is None:
+            self._send(
+                Error(
+                    code="state_refused",
+                    message="The server does not let a caller change this session state.",
+                    retryable=False,
+                )
+            )
+            return
+        self._live.send_state(dict(delta))
+
+    def _may_change(self, key: str) -> bool:
+        scoped = key.startswith(("app:", "user:", "temp:"))
+        return key in self._settings.allow_state and not scoped
+
+    # ------------------------------------------------------------------
+    # What the conversation decided
+    # ------------------------------------------------------------------
+
+    def _perform(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Spoken(dropped_s):
+                    if self.peer.downlink is not None:
+                        self.peer.downlink.wake()
+                    if dropped_s:
+                        self._metrics.audio_dropped.labels("downlink", "overflow").inc(dropped_s)
+                case InterruptModel():
+                    if self._live is not None:
+                        self._live.interrupt()
+                case SendText(text):
+                    if self._live is not None:
+                        self._live.send_text(text)
+                case _:
+                    self._observe(action)
+                    self._send(action)
+
+    def _observe(self, message: ServerMessage) -> None:
+        match message:
+            case Latency(response_ms=float(response_ms)):
+                self._metrics.response.observe(response_ms / 1000)
+            case Turn(interrupted=True, heard_ms=heard_ms) if heard_ms:
+                self._interrupted_at = self._clock()
+                if self.peer.downlink is not None:
+                    self.peer.downlink.wake()
+
+    def _send(self, message: ServerMessage) -> None:
+        self.peer.data_channel.send(message)
+
+    # ------------------------------------------------------------------
+    # For GET /api/calls/<id>
+    # ------------------------------------------------------------------
+
+    async def describe(self) -> dict[str, Any]:
+        """State, timings and media statistics, as JSON-serialisable values."""
+        now = self._clock()
+        connected_at = self._connected_at
+        return {
+            "call_id": self.identity.call_id,
+            "session_id": self.identity.session_id,
+            "agent": self.identity.agent,
+            "modality": self.identity.modality,
+            "resumed": self.identity.resumed,
+            "connected": connected_at is not None,
+            "state": self._conversation.state,
+            "turns": self._conversation.answers,
+            "timings": {
+                "age_s": round(now - self._begun_at, 3),
+                "setup_ms": None
+                if connected_at is None
+                else round((connected_at - self._begun_at) * 1000, 1),
+                "uplink_ms": None if self._uplink_ms is None else round(self._uplink_ms, 1),
+            },
+            "media": await self.peer.stats(),
+        }
+
+
+def _first_outcome(group: BaseExceptionGroup[CallEnded]) -> Outcome:
+    for one in group.exceptions:
+        return one.outcome if isinstance(one, CallEnded) else _first_outcome(one)
+    return Outcome.INTERNAL_ERROR
