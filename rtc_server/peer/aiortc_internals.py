@@ -1,0 +1,431 @@
+"""Everything that reaches into the private parts of aiortc and aioice, in one place.
+
+Read in **aiortc 1.16.0** and **aioice 0.13.0**; ``tests/peer/test_aiortc_internals.py``
+fails loudly when one of these is gone or behaves otherwise:
+
+====================================================  =====================================
+private name                                          what for
+====================================================  =====================================
+``rtcsctptransport.USERDATA_MAX_LENGTH``              data-channel datagrams under the MTU
+``rtcsctptransport.InboundStream``                    endless data-channel messages
+``RTCSctpTransport._get_inbound_stream``,             the same
+``._advertised_rwnd``
+``RTCSctpTransport._outbound_queue, ._sent_queue``    is anything still on its way
+``RTCRtpReceiver.__jitter_buffer``                    packets in order at once
+``RTCRtpReceiver.__stop_decoder``, ``.receive``       no decoder thread
+``RTCRtpReceiver.__remote_streams, __active_ssrc,     a bounded number of sources
+__lsr, __lsr_time``, ``RTCDtlsTransport._rtp_router``
+``RTCRtpReceiver.__rtcp_task, __rtcp_exited``,        ``close()`` that does not hang
+``RTCRtpSender.__rtp_task, __rtp_exited,
+__rtcp_task, __rtcp_exited``
+``RTCPeerConnection.__connect``                       the task that connects has an owner
+``RTCPeerConnection.__certificates``,                 peers with an RSA certificate
+``RTCCertificate._create_ssl_context``
+``RTCIceGatherer._connection``                        the aioice connection
+``Connection.get_component_candidates``,              127.0.0.1 as a last resort; a range
+``._protocols``, ``StunProtocol.local_candidate``     of UDP ports
+``Connection._nominated``, ``._closing``              selected pair; peer lost or hung up
+``ice.CONSENT_FAILURES, ice.CONSENT_INTERVAL``        a vanished peer is noticed in time
+====================================================  =====================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import random
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiortc.rtcsctptransport as sctp_module
+from aioice import Candidate, Connection, ice
+from aioice.candidate import candidate_foundation, candidate_priority
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSctpTransport
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtp import RtpPacket
+
+__all__ = [
+    "AIOICE_VERSION",
+    "AIORTC_VERSION",
+    "PortsExhausted",
+    "abort",
+    "accept_rsa_certificates",
+    "bound_reassembly",
+    "configure_process",
+    "gather_host_candidates",
+    "has_unsent_data",
+    "ice_was_lost",
+    "own_connect_task",
+    "release_dead_tasks",
+    "selected_pair",
+    "take_over_receiver",
+    "transports",
+]
+
+logger = logging.getLogger(__name__)
+
+AIORTC_VERSION = "1.16.0"
+AIOICE_VERSION = "0.13.0"
+
+SCTP_USER_DATA_BYTES = 1100
+"""User data of an SCTP chunk: with DTLS, UDP and IPv6, and a TURN relay on the way, the
+datagram stays under 1280 bytes."""
+
+CONSENT_INTERVAL_S = 2.5
+CONSENT_FAILURES = 4
+"""Consent is asked about every 2.5 s and waited for 0.5 s: a peer that vanished is given up
+after 10 to 14 s, a network that was away for less is survived (RFC 7675 allows 30 s)."""
+
+MAX_SOURCES = 16
+"""SSRCs of which statistics are kept; a receiver report has room for 31 (RFC 3550, 6.4.2)."""
+
+MAX_REASSEMBLY_BYTES = 768 * 1024
+MAX_REASSEMBLY_CHUNKS = 8192
+"""Data of incomplete messages that is kept for one peer, all its streams together."""
+
+UDP_RECEIVE_BUFFER_BYTES = 256 * 1024
+
+_RSA_SUITES = b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-SHA"
+_ECDSA_SUITES = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    b"ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA"
+)
+
+
+class PortsExhausted(OSError):
+    """No UDP port of the range is free."""
+
+
+def configure_process() -> None:
+    """Set what aiortc and aioice keep as module constants; may be called again."""
+    sctp_module.USERDATA_MAX_LENGTH = SCTP_USER_DATA_BYTES
+    ice.CONSENT_INTERVAL = CONSENT_INTERVAL_S  # type: ignore[assignment]
+    ice.CONSENT_FAILURES = CONSENT_FAILURES
+
+
+# --------------------------------------------------------------------------
+# Transports
+# --------------------------------------------------------------------------
+
+
+def transports(pc: RTCPeerConnection) -> list[RTCDtlsTransport]:
+    """The DTLS transports in use, each once: one when all is bundled."""
+    found = [one.receiver.transport for one in pc.getTransceivers()]
+    if pc.sctp is not None:
+        found.append(pc.sctp.transport)
+    return list(dict.fromkeys(found))
+
+
+def _ice_connection(transport: RTCDtlsTransport) -> Connection:
+    return transport.transport.iceGatherer._connection
+
+
+def ice_was_lost(transport: RTCDtlsTransport) -> bool:
+    """Whether the transport closed because consent expired, not because the peer said so.
+
+    To be asked when the DTLS transport changes to ``closed``, before our own ``close()``.
+    """
+    return _ice_connection(transport)._closing
+
+
+def selected_pair(transport: RTCDtlsTransport) -> tuple[Candidate, Candidate] | None:
+    """The nominated pair, as (local, remote) candidates; None before there is one."""
+    pair = _ice_connection(transport)._nominated.get(1)
+    return None if pair is None else (pair.local_candidate, pair.remote_candidate)
+
+
+def gather_host_candidates(transport: RTCDtlsTransport, udp_ports: tuple[int, int] | None) -> None:
+    """Make the transport gather host candidates our way; call before the answer is set.
+
+    aioice never offers 127.0.0.1 and takes any port.  Here 127.0.0.1 is offered when the
+    machine has no other address, and with ``udp_ports`` (lowest, highest) a port of that
+    range is bound.  The override belongs to this one connection, so that calls with
+    other settings can run beside it.
+
+    Setting the answer then raises :exc:`PortsExhausted` when the range is full.
+    """
+    connection = _ice_connection(transport)
+    connection.get_component_candidates = functools.partial(  # type: ignore[method-assign]
+        _host_candidates, connection, udp_ports
+    )
+
+
+async def _host_candidates(
+    connection: Connection,
+    udp_ports: tuple[int, int] | None,
+    component: int,
+    addresses: list[str],
+    timeout: int = 5,
+) -> list[Candidate]:
+    candidates = []
+    exhausted: PortsExhausted | None = None
+    for address in addresses or ["127.0.0.1"]:
+        try:
+            protocol = await _bind(connection, address, udp_ports)
+        except PortsExhausted as problem:
+            exhausted = problem
+            continue
+        except OSError as problem:
+            # An address that is going or coming (IPv6 before its detection of duplicates).
+            logger.debug("cannot bind to %s: %s", address, problem)
+            continue
+        connection._protocols.append(protocol)
+        host, port = protocol.transport.get_extra_info("sockname")[:2]
+        protocol.local_candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", host),
+            component=component,
+            transport="udp",
+            priority=candidate_priority(component, "host"),
+            host=host,
+            port=port,
+            type="host",
+        )
+        candidates.append(protocol.local_candidate)
+    if not candidates and exhausted is not None:
+        raise exhausted
+    return candidates
+
+
+async def _bind(
+    connection: Connection, address: str, udp_ports: tuple[int, int] | None
+) -> ice.StunProtocol:
+    loop = asyncio.get_running_loop()
+    for port in _ports(udp_ports):
+        try:
+            transport, protocol = await loop.create_datagram_endpoint(
+                lambda: ice.StunProtocol(connection), local_addr=(address, port)
+            )
+        except OSError:
+            # Whether the port or the address is at fault shows at the next port.
+            if udp_ports is None or not _can_bind(address):
+                raise
+            continue
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER_BYTES)
+        return protocol
+    raise PortsExhausted(f"no free UDP port in {udp_ports}")
+
+
+def _ports(udp_ports: tuple[int, int] | None) -> Iterator[int]:
+    """The ports to try: all of the range once, from a random one on."""
+    if udp_ports is None:
+        yield 0
+        return
+    low, high = udp_ports
+    size = high - low + 1
+    start = random.randrange(size)
+    for offset in range(size):
+        yield low + (start + offset) % size
+
+
+def _can_bind(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def accept_rsa_certificates(pc: RTCPeerConnection) -> None:
+    """Offer RSA cipher suites too.
+
+    aiortc offers ECDSA ones only, so that the handshake with a peer whose certificate is
+    RSA (GStreamer 1.22) fails whenever aiortc is the DTLS client.  Our own is ECDSA still.
+    """
+    [certificate] = pc._RTCPeerConnection__certificates  # type: ignore[attr-defined]
+    original = certificate._create_ssl_context
+
+    def create_ssl_context(*args: Any, **kwargs: Any) -> Any:
+        context = original(*args, **kwargs)
+        context.set_cipher_list(_ECDSA_SUITES + b":" + _RSA_SUITES)
+        return context
+
+    certificate._create_ssl_context = create_ssl_context
+
+
+# --------------------------------------------------------------------------
+# Audio
+# --------------------------------------------------------------------------
+
+
+class _PacketTap:
+    """Stands where aiortc's jitter buffer stood and completes no frame, ever.
+
+    aiortc's own buffer holds packets back, and after one loss 200 ms for good.  In its
+    place the packets are given on, after RTCP has counted them, and nothing is decoded.
+    """
+
+    def __init__(self, receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket], None]) -> None:
+        self._receiver = receiver
+        self._on_packet = on_packet
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        _forget_old_sources(self._receiver)
+        self._on_packet(packet)
+        return False, None
+
+
+def take_over_receiver(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket], None]) -> None:
+    """Hand every RTP packet to ``on_packet`` as it arrives; call before it starts.
+
+    ``on_packet`` runs inside aiortc's receive loop and must not raise.  RTCP statistics
+    and reports go on as before; the decoder thread ends as soon as it was started.
+    """
+    receiver._RTCRtpReceiver__jitter_buffer = _PacketTap(  # type: ignore[attr-defined]
+        receiver, on_packet
+    )
+    receive = receiver.receive
+
+    async def receive_without_decoder(parameters: Any) -> None:
+        await receive(parameters)
+        # Joins a thread that does nothing but leave: no wait worth the name.
+        receiver._RTCRtpReceiver__stop_decoder()  # type: ignore[attr-defined]
+
+    receiver.receive = receive_without_decoder  # type: ignore[method-assign]
+
+
+def _forget_old_sources(receiver: RTCRtpReceiver) -> None:
+    """Forget the oldest SSRCs.
+
+    With more than 31 the receiver report cannot be packed, aiortc's RTCP task dies and its
+    ``close()`` waits for it for ever.
+    """
+    streams = receiver._RTCRtpReceiver__remote_streams  # type: ignore[attr-defined]
+    while len(streams) > MAX_SOURCES:
+        ssrc = next(iter(streams))
+        for table in (
+            streams,
+            receiver._RTCRtpReceiver__active_ssrc,  # type: ignore[attr-defined]
+            receiver._RTCRtpReceiver__lsr,  # type: ignore[attr-defined]
+            receiver._RTCRtpReceiver__lsr_time,  # type: ignore[attr-defined]
+            receiver.transport._rtp_router.ssrc_table,
+        ):
+            table.pop(ssrc, None)
+
+
+# --------------------------------------------------------------------------
+# Data channel
+# --------------------------------------------------------------------------
+
+
+class _BoundedInboundStream(sctp_module.InboundStream):
+    """An SCTP stream that keeps no more of an incomplete message than it may.
+
+    aiortc keeps whatever a peer sends that ignores the receiver window, and looks through
+    all of it at every chunk.  Here the data that is too much is left out, chunk by chunk,
+    so that the message still ends and can be refused as too large, and nothing is
+    looked through before a message can be complete.
+    """
+
+    def __init__(self, sctp: RTCSctpTransport) -> None:
+        super().__init__()
+        self._sctp = sctp
+
+    def add_chunk(self, chunk: sctp_module.DataChunk) -> None:
+        streams = self._sctp._inbound_streams.values()
+        if sum(len(one.reassembly) for one in streams) >= MAX_REASSEMBLY_CHUNKS:
+            raise ConnectionError("too many incomplete data-channel messages")
+        if self._sctp._advertised_rwnd < 1024 * 1024 - MAX_REASSEMBLY_BYTES:
+            chunk.user_data = b""
+        super().add_chunk(chunk)
+
+    def pop_messages(self) -> Iterator[tuple[int, int, bytes]]:
+        if any(one.flags & sctp_module.SCTP_DATA_LAST_FRAG for one in reversed(self.reassembly)):
+            yield from super().pop_messages()
+
+
+def bound_reassembly(sctp: RTCSctpTransport) -> None:
+    """Bound what the peer's incomplete messages may take; call before it starts.
+
+    A message of any length arrives shortened to something over 256 KiB at least (768 KiB
+    if it was the only one), to be refused as too large.  A peer with thousands of
+    incomplete chunks loses its connection.
+    """
+
+    def get_inbound_stream(stream_id: int) -> sctp_module.InboundStream:
+        streams = sctp._inbound_streams
+        if stream_id not in streams:
+            streams[stream_id] = _BoundedInboundStream(sctp)
+        return streams[stream_id]
+
+    sctp._get_inbound_stream = get_inbound_stream  # type: ignore[method-assign]
+
+
+def has_unsent_data(sctp: RTCSctpTransport) -> bool:
+    """Whether data is waiting to be sent or to be acknowledged."""
+    return bool(sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue)
+
+
+# --------------------------------------------------------------------------
+# Tasks
+# --------------------------------------------------------------------------
+
+
+def own_connect_task(
+    pc: RTCPeerConnection, on_failure: Callable[[BaseException], None]
+) -> set[asyncio.Task[Any]]:
+    """Keep hold of the tasks aiortc starts to connect, which it does not keep itself.
+
+    ``on_failure`` hears of what went wrong in one of them.  The set that is returned
+    holds those that run, for the owner to await after ``close()``.
+    """
+    running: set[asyncio.Task[Any]] = set()
+    original = pc._RTCPeerConnection__connect  # type: ignore[attr-defined]
+
+    async def connect() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
+        try:
+            await original()
+        except Exception as problem:
+            # The boundary of a task nobody else awaits: aiortc's assertions end here.
+            on_failure(problem)
+        finally:
+            running.discard(task)
+
+    pc._RTCPeerConnection__connect = connect  # type: ignore[attr-defined]
+    return running
+
+
+def release_dead_tasks(pc: RTCPeerConnection) -> None:
+    """Let ``close()`` not wait for RTP and RTCP tasks that have died of an exception."""
+    for receiver in pc.getReceivers():
+        _release(receiver, "RTCRtpReceiver", "rtcp")
+    for sender in pc.getSenders():
+        _release(sender, "RTCRtpSender", "rtcp")
+        _release(sender, "RTCRtpSender", "rtp")
+
+
+def _release(owner: object, owner_class: str, what: str) -> None:
+    task = getattr(owner, f"_{owner_class}__{what}_task")
+    if task is not None and task.done():
+        getattr(owner, f"_{owner_class}__{what}_exited").set()
+
+
+async def abort(pc: RTCPeerConnection, timeout_s: float) -> None:
+    """Close tasks and sockets without asking anybody, after ``close()`` hung."""
+    for receiver in pc.getReceivers():
+        receiver._RTCRtpReceiver__stop_decoder()  # type: ignore[attr-defined]
+        _cancel(receiver, "RTCRtpReceiver", "rtcp")
+    for sender in pc.getSenders():
+        _cancel(sender, "RTCRtpSender", "rtcp")
+        _cancel(sender, "RTCRtpSender", "rtp")
+    for transport in transports(pc):
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(timeout_s):
+                await transport.stop()
+                await transport.transport.stop()
+        for protocol in _ice_connection(transport)._protocols:
+            protocol.transport.abort()
+
+
+def _cancel(owner: object, owner_class: str, what: str) -> None:
+    task = getattr(owner, f"_{owner_class}__{what}_task")
+    if task is not None:
+        task.cancel()
