@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import OctKey
 
-from rtc_server.errors import ConfigurationError, Forbidden, Unauthorized
+from .errors import ConfigurationError, Forbidden, Unauthorized
 
 __all__ = [
     "MAX_IDENTIFIER_CHARACTERS",

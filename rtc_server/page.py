@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from rtc_server.errors import ConfigurationError
+from .errors import ConfigurationError
 
 __all__ = ["Page", "find_web_dir"]
 
