@@ -14,10 +14,11 @@ from aiohttp import web
 
 from .agent.agent_runtime import AgentRuntime
 from .agent.loader import LoadedAgent, load_agent
-from .auth import Authenticator
+from .auth import Tokens
 from .calls import Calls
 from .errors import ConfigurationError
 from .metrics import Metrics
+from .page import find_web_dir
 from .settings import Settings
 from .signaling import make_web_app
 
@@ -80,8 +81,8 @@ async def run_server(
         calls = await stack.enter_async_context(
             Calls({loaded.name: runtime}, settings=settings, metrics=metrics)
         )
-        auth = Authenticator(settings)
-        web_app = make_web_app(calls, settings=settings, metrics=metrics, auth=auth)
+        tokens = None if settings.auth_secret is None else Tokens(settings.auth_secret)
+        web_app = make_web_app(calls, settings, metrics, tokens, find_web_dir())
         runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

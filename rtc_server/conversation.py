@@ -217,9 +217,9 @@ class Conversation:
 
     def tick(self, now: float) -> list[Action]:
         """Time went by; to be called a few times a second."""
-        if self._swallowing_since is not None:
-            if now - self._swallowing_since > self.rules.boundary_timeout_s:
-                self._swallowing_since = None
+        since = self._swallowing_since
+        if since is not None and now - since > self.rules.boundary_timeout_s:
+            self._swallowing_since = None
         answer = self._answer
         if answer is not None:
             self._watch_answer(answer, now)
