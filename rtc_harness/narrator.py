@@ -1,0 +1,105 @@
+"""Prints a call's conversation as it happens, a line at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Narrator"]
+
+_SENTENCES = re.compile(r".*[.!?…](?=\s|$)", re.DOTALL)
+_MAX_TOOL_CHARACTERS = 200
+
+
+class Narrator:
+    """Turns the server's messages into lines.
+
+    The agent's words are printed sentence by sentence as they grow; at the end of the turn
+    what is left.  The caller's own words are printed as the server understood them.
+
+    Args:
+        write: takes one line without its newline.
+        started_at: the time that is printed as 0, in seconds.
+    """
+
+    def __init__(self, write: Callable[[str], None], started_at: float) -> None:
+        self._write = write
+        self._started_at = started_at
+        self._said: dict[int, str] = {}
+        self._printed: dict[int, int] = {}
+        self._text_turns: set[int] = set()
+
+    def line(self, who: str, what: str, now: float) -> None:
+        """Print one line: the time, who, what."""
+        self._write(f"{now - self._started_at:7.2f}  {who:<6} {what}")
+
+    def on_message(self, message: Mapping[str, Any], now: float) -> None:
+        """Print what a message of the server says, if it says anything to a person."""
+        turn = message.get("turn")
+        match message.get("type"):
+            case "ready":
+                self.line("call", _ready(message), now)
+            case "transcript" if message.get("role") == "user":
+                if message.get("final"):
+                    self.line("user", f"“{message.get('text')}”", now)
+            case "transcript" if isinstance(turn, int) and turn not in self._text_turns:
+                self._said[turn] = str(message.get("text", ""))
+                self._print_sentences(turn, now)
+            case "text" if isinstance(turn, int):
+                if turn not in self._text_turns:
+                    self._text_turns.add(turn)
+                    self._said[turn] = ""
+                self._said[turn] += str(message.get("data", ""))
+                self._print_sentences(turn, now)
+            case "turn" if isinstance(turn, int):
+                self._print_rest(turn, now)
+                if message.get("interrupted"):
+                    self.line("agent", f"(interrupted{_heard(message)})", now)
+            case "tool":
+                self.line("tool", _tool(message), now)
+            case "agent":
+                self.line("call", f"{message.get('name')} took over", now)
+            case "error":
+                self.line("error", f"{message.get('code')}: {message.get('message')}", now)
+            case "goaway":
+                self.line("call", f"will end: {message.get('reason')}", now)
+
+    def _print_sentences(self, turn: int, now: float) -> None:
+        printed = self._printed.get(turn, 0)
+        whole = _SENTENCES.match(self._said[turn], printed)
+        if whole is not None:
+            self._print_until(turn, whole.end(), now)
+
+    def _print_rest(self, turn: int, now: float) -> None:
+        said = self._said.pop(turn, "")
+        rest = said[self._printed.pop(turn, 0) :].strip()
+        self._text_turns.discard(turn)
+        if rest:
+            self.line("agent", rest, now)
+
+    def _print_until(self, turn: int, end: int, now: float) -> None:
+        words = self._said[turn][self._printed.get(turn, 0) : end].strip()
+        self._printed[turn] = end
+        if words:
+            self.line("agent", words, now)
+
+
+def _ready(message: Mapping[str, Any]) -> str:
+    goes_on = ", goes on" if message.get("resumed") else ""
+    return f"with {message.get('agent')} ({message.get('modality')}{goes_on})"
+
+
+def _heard(message: Mapping[str, Any]) -> str:
+    heard_ms = message.get("heard_ms")
+    return "" if heard_ms is None else f" after {heard_ms / 1000:.2f} s"
+
+
+def _tool(message: Mapping[str, Any]) -> str:
+    phase, name = message.get("phase"), message.get("name")
+    about = message.get("args") if phase == "call" else message.get("result")
+    words = "" if about is None else json.dumps(about, ensure_ascii=False)
+    if len(words) > _MAX_TOOL_CHARACTERS:
+        words = words[:_MAX_TOOL_CHARACTERS] + "…"
+    return f"{name} {phase} {words}".rstrip()
