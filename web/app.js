@@ -55,6 +55,9 @@ class Page {
     this.#announcer.textContent = words;
   });
   #agentState = "initializing";
+  #followsEnd = true;
+  /** Whether the server has heard any of what the transcript shows. */
+  #wasHeld = sessionStorage.getItem(TRANSCRIPT_KEY) !== null;
   /** @type {LevelMeter | null} */
   #meter = null;
   /** @type {(() => void) | null} */
@@ -102,9 +105,8 @@ class Page {
         this.#showNotice(message.message);
         break;
     }
-    const wasAtEnd = this.#isAtEnd();
     this.#transcript.take(message);
-    this.#onTranscriptChanged(wasAtEnd);
+    this.#onTranscriptChanged();
   }
 
   /** @param {{agent: string, resumed: boolean}} ready */
@@ -115,8 +117,6 @@ class Page {
     if (isForgotten) this.#transcript.addNote(WORDS.forgotten);
     this.#wasHeld = true;
   }
-  /** Whether the server has heard any of what the transcript shows. */
-  #wasHeld = sessionStorage.getItem(TRANSCRIPT_KEY) !== null;
 
   /** @param {MediaStream} stream */
   async #play(stream) {
@@ -145,6 +145,8 @@ class Page {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.isComposing) this.#conversation.interrupt();
     });
+    this.#scroll.addEventListener("scroll", () => this.#followEnd());
+    new ResizeObserver(() => this.#scrollToEnd()).observe(this.#scroll);
     this.#start.addEventListener("click", () => this.#startAudio());
     this.#mute.addEventListener("click", () => this.#toggleMute());
     this.#interrupt.addEventListener("click", () => this.#conversation.interrupt());
@@ -172,7 +174,8 @@ class Page {
     this.#conversation.sendText(text);
     this.#text.value = "";
     this.#showSendable();
-    this.#onTranscriptChanged(true);
+    this.#followsEnd = true;
+    this.#onTranscriptChanged();
   }
 
   async #startAudio() {
@@ -310,14 +313,19 @@ class Page {
     this.#notice.hidden = true;
   }
 
-  #isAtEnd() {
+  /** Keeps the newest row in sight, unless the person has scrolled up. */
+  #followEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
-    return scrollHeight - scrollTop - clientHeight < 80;
+    this.#followsEnd = scrollHeight - scrollTop - clientHeight < 80;
   }
 
-  #onTranscriptChanged(followEnd = true) {
+  #scrollToEnd() {
+    if (this.#followsEnd) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+  }
+
+  #onTranscriptChanged() {
     this.#empty.hidden = !this.#transcript.isEmpty;
-    if (followEnd) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#scrollToEnd();
     this.#store();
   }
 

@@ -272,21 +272,24 @@ export class Call extends EventTarget {
 
   // ------------------------------------------------------------------ trickle
 
-  /** @param {RTCIceCandidate | null} candidate  null and "" end the candidates */
+  /** @param {RTCIceCandidate | null} candidate  null when all have been found */
   #onCandidate(candidate) {
     if (candidate === null) {
       if (this.#candidatesSeen === 0) this.#end(new CallProblem("no_candidates"));
+      else this.#queueCandidate({ candidate: "", sdpMid: null, sdpMLineIndex: 0 });
       return;
     }
+    if (candidate.candidate === "") return; // the end for one generation; null follows
+    this.#candidatesSeen += 1;
+    // The server speaks ICE over UDP only, and takes a bounded number.
+    if (candidate.protocol === "tcp" || this.#candidatesSeen > CANDIDATES_MAX) return;
     const { sdpMid, sdpMLineIndex } = candidate;
-    if (candidate.candidate !== "") {
-      this.#candidatesSeen += 1;
-      // The server speaks ICE over UDP only, and takes a bounded number.
-      if (candidate.protocol === "tcp" || this.#candidatesSeen > CANDIDATES_MAX) return;
-    } else if (this.#candidatesSeen === 0) {
-      return;
-    }
-    this.#candidates.push({ candidate: candidate.candidate, sdpMid, sdpMLineIndex });
+    this.#queueCandidate({ candidate: candidate.candidate, sdpMid, sdpMLineIndex });
+  }
+
+  /** @param {{candidate: string, sdpMid: string | null, sdpMLineIndex: number | null}} candidate */
+  #queueCandidate(candidate) {
+    this.#candidates.push(candidate);
     this.#trickle();
   }
 

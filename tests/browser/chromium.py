@@ -1,0 +1,156 @@
+"""A real Chromium on the call page, and what it logged and asked for meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
+
+__all__ = ["CHROMIUM", "CallPage", "launch_chromium", "open_call_page"]
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",  # the tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+LOCAL_SCHEMES = {"blob", "data", "about"}
+
+
+class CallPage:
+    """The call page in a browser; the locators say what is what on it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.console_errors: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.on("request", self._on_request)
+
+        self.state = page.locator("#state")
+        self.notice = page.locator("#notice")
+        self.transcript = page.locator("#transcript")
+        self.start_audio = page.get_by_role("button", name="Start audio")
+        self.hang_up = page.get_by_role("button", name="Hang up")
+        self.mute = page.locator("#mute")
+        self.interrupt = page.locator("#interrupt")
+        self.message = page.get_by_role("textbox", name="Message")
+
+    def rows(self, role: Literal["user", "agent", "tool", "note"]) -> Locator:
+        return self.transcript.locator(f"[data-role={role}]")
+
+    async def type(self, text: str) -> None:
+        """Type a message and send it."""
+        await self.message.fill(text)
+        await self.message.press("Enter")
+
+    async def wait_connected(self, *, timeout_s: float = 20) -> None:
+        await expect(self.state).not_to_have_attribute(
+            "data-state", "connecting", timeout=timeout_s * 1000
+        )
+        await expect(self.state).not_to_have_attribute(
+            "data-state", "reconnecting", timeout=timeout_s * 1000
+        )
+        await expect(self.state).to_have_attribute(
+            "data-state", "listening", timeout=timeout_s * 1000
+        )
+
+    def check_clean(self, *, refused_requests: bool = False) -> None:
+        """No error on the console, no request to another host.
+
+        Args:
+            refused_requests: the test took the server away or made it refuse; the browser
+                itself logs a line for every such request.
+        """
+        errors = self.console_errors
+        if refused_requests:
+            errors = [one for one in errors if "Failed to load resource" not in one]
+        assert errors == []
+        hosts = {urlsplit(one).hostname for one in self.requests} - {None}
+        assert hosts <= {"127.0.0.1", "localhost"}
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.console_errors.append(message.text)
+
+    def _on_request(self, request: Request) -> None:
+        if urlsplit(request.url).scheme not in LOCAL_SCHEMES:
+            self.requests.append(request.url)
+
+
+@asynccontextmanager
+async def launch_chromium(
+    *, microphone: Path | None = None, has_microphone: bool = True
+) -> AsyncIterator[Browser]:
+    """A browser of its own.
+
+    Args:
+        microphone: absolute path of a WAV file that the fake microphone plays once; None: it beeps.
+        has_microphone: False takes the device away.
+    """
+    flags = list(FLAGS)
+    if has_microphone:
+        flags.append("--use-fake-device-for-media-stream")
+    if microphone is not None:
+        flags.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def open_call_page(
+    browser: Browser,
+    url: str,
+    *,
+    allow_microphone: bool = True,
+    refused_requests: bool = False,
+    color_scheme: Literal["light", "dark"] = "light",
+    size: tuple[int, int] = (1100, 760),
+    scale: float = 1,
+    init_script: str | None = None,
+) -> AsyncIterator[CallPage]:
+    """Open the page at ``url`` with no memory of earlier ones; at the end it must be clean.
+
+    Args:
+        allow_microphone: what the person answers when the browser asks.
+        refused_requests: see :meth:`CallPage.check_clean`.
+        init_script: JavaScript that runs before the page's own.
+    """
+    context = await browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=color_scheme,
+        device_scale_factor=scale,
+        permissions=["microphone"] if allow_microphone else [],
+    )
+    try:
+        if init_script:
+            await context.add_init_script(init_script)
+        page = await context.new_page()
+        call_page = CallPage(page)
+        await page.goto(url)
+        yield call_page
+        call_page.check_clean(refused_requests=refused_requests)
+    finally:
+        await context.close()

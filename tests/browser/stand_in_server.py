@@ -1,0 +1,216 @@
+"""A server of the public contract that says what a test tells it to say.
+
+It serves the page of ``web/`` and answers real WebRTC calls with aiortc, and there is no
+agent in it: a test takes each call, reads what the page sends and sends messages itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import AudioStreamTrack
+from aiortc.sdp import candidate_from_sdp
+
+__all__ = ["Refusal", "StandInCall", "StandInServer"]
+
+WEB = Path(__file__).parents[2] / "web"
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The answer to an offer that places no call."""
+
+    status: int
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class StandInCall:
+    """One call: what the page offered, and both directions of its data channel."""
+
+    def __init__(self, offer: dict[str, Any], headers: Mapping[str, str]) -> None:
+        self.offer = offer
+        self.headers = dict(headers)
+        self.id = uuid.uuid4().hex
+        self.session_id: str = offer.get("session_id") or uuid.uuid4().hex
+        self.resumed = "session_id" in offer
+        self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.candidates: list[str] = []
+        self.open = asyncio.Event()
+        self.hung_up = asyncio.Event()
+        self._channel: RTCDataChannel | None = None
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._peer.on("datachannel", self._on_channel)
+
+    @property
+    def has_audio(self) -> bool:
+        return "m=audio" in self.offer["sdp"]
+
+    async def answer(self) -> str:
+        """Negotiate; the candidates of the page follow by PATCH."""
+        await self._peer.setRemoteDescription(RTCSessionDescription(self.offer["sdp"], "offer"))
+        if self.has_audio:
+            self._peer.addTrack(AudioStreamTrack())
+        await self._peer.setLocalDescription(await self._peer.createAnswer())
+        return self._peer.localDescription.sdp
+
+    async def add_candidate(self, line: str, sdp_mid: str | None) -> None:
+        self.candidates.append(line)
+        if not line or ".local" in line:
+            return
+        candidate = candidate_from_sdp(line.partition(":")[2])
+        candidate.sdpMid = sdp_mid
+        await self._peer.addIceCandidate(candidate)
+
+    def send(self, type: str, **fields: Any) -> None:
+        """Send one message of the contract to the page."""
+        assert self._channel is not None
+        self._channel.send(json.dumps({"type": type, **fields}))
+
+    async def close(self) -> None:
+        await self._peer.close()
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.on("message", lambda data: self.received.put_nowait(json.loads(data)))
+        modality = "audio" if self.has_audio else "text"
+        self.send(
+            "ready",
+            call_id=self.id,
+            session_id=self.session_id,
+            agent="stand_in",
+            modality=modality,
+            resumed=self.resumed,
+        )
+        self.send("state", state="listening")
+        self.open.set()
+
+
+class StandInServer:
+    """Serves on a free port of loopback from ``async with`` until its end.
+
+    ``refusals`` are given to the offers that come next, one each; then calls are placed.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+        self.calls: list[StandInCall] = []
+        self.refusals: list[Refusal] = []
+        self.refused = 0
+        self.forget_sessions = False
+        self._placed: asyncio.Queue[StandInCall] = asyncio.Queue()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    async def __aenter__(self) -> StandInServer:
+        await self.start()
+        return self
+
+    async def start(self) -> None:
+        """Serve, on the port of the first time."""
+        app = web.Application()
+        app.router.add_get("/api/config", self._config)
+        app.router.add_post("/api/calls", self._place)
+        app.router.add_patch("/api/calls/{id}", self._trickle)
+        app.router.add_delete("/api/calls/{id}", self._hang_up)
+        app.router.add_get("/{path:.*}", self._page)
+        self._runner = web.AppRunner(app, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Close all calls and stop listening."""
+        await self._runner.cleanup()
+        await asyncio.gather(*(call.close() for call in self.calls))
+
+    async def next_call(self) -> StandInCall:
+        """The next call that the page places, once its data channel is open."""
+        call = await self._placed.get()
+        await call.open.wait()
+        return call
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        file = WEB / (request.match_info["path"] or "index.html")
+        if not file.is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(file, headers={"Content-Security-Policy": CSP})
+
+    async def _config(self, request: web.Request) -> web.Response:
+        modalities = ["audio", "text"]
+        return web.json_response(
+            {"ice_servers": [], "agent": "stand_in", "modalities": modalities, "auth": False}
+        )
+
+    async def _place(self, request: web.Request) -> web.Response:
+        if self.refusals:
+            refusal = self.refusals.pop(0)
+            self.refused += 1
+            return web.json_response(
+                {"status": refusal.status, "title": "Refused", "detail": refusal.detail},
+                status=refusal.status,
+                headers=refusal.headers,
+                content_type="application/problem+json",
+            )
+        call = StandInCall(await request.json(), request.headers)
+        if self.forget_sessions:
+            call.resumed = False
+        self.calls.append(call)
+        sdp = await call.answer()
+        self._placed.put_nowait(call)
+        body = {
+            "sdp": sdp,
+            "type": "answer",
+            "call_id": call.id,
+            "session_id": call.session_id,
+            "user_id": "user",
+            "resume_token": f"resume-{call.session_id}",
+        }
+        return web.json_response(body, status=201, headers={"Location": f"/api/calls/{call.id}"})
+
+    async def _trickle(self, request: web.Request) -> web.Response:
+        call = self._find(request)
+        for candidate in (await request.json())["candidates"]:
+            await call.add_candidate(candidate["candidate"], candidate["sdpMid"])
+        return web.Response(status=204)
+
+    async def _hang_up(self, request: web.Request) -> web.Response:
+        call = self._find(request)
+        call.hung_up.set()
+        await call.close()
+        return web.Response()
+
+    def _find(self, request: web.Request) -> StandInCall:
+        for call in self.calls:
+            if call.id == request.match_info["id"] and not call.hung_up.is_set():
+                return call
+        raise web.HTTPNotFound

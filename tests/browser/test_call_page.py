@@ -1,0 +1,487 @@
+"""The call page in a real browser, against a server that says what each test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.chromium import CallPage, launch_chromium, open_call_page
+from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
+
+WITHOUT_ADDRESSES = """
+const Original = RTCPeerConnection;
+globalThis.RTCPeerConnection = class extends Original {
+  constructor(configuration) {
+    super({ ...configuration, iceTransportPolicy: "relay" });
+  }
+};
+"""
+"""No relay is configured, so that the browser gathers no candidate at all."""
+
+
+async def take_call(server: StandInServer, page: CallPage) -> StandInCall:
+    """The call that the page has placed, shown as connected."""
+    async with asyncio.timeout(20):
+        call = await server.next_call()
+    await page.wait_connected()
+    return call
+
+
+# -- text ----------------------------------------------------------------------------------
+
+
+async def test_page_connects_without_microphone_and_sends_typed_text(
+    browser: Browser, server: StandInServer
+) -> None:
+    """One can type at once; the offer has a data channel only and asks for text."""
+    async with open_call_page(browser, server.url, allow_microphone=False) as page:
+        call = await take_call(server, page)
+        assert not call.has_audio
+        assert call.offer["modality"] == "text"
+
+        await page.type("What is two times three?")
+
+        sent = await call.received.get()
+        assert sent == {
+            "type": "text",
+            "mime_type": "text/plain",
+            "data": "What is two times three?",
+        }
+        await expect(page.rows("user")).to_have_text(["You: What is two times three?"])
+        await expect(page.message).to_have_value("")
+
+
+async def test_text_typed_before_the_call_is_up_is_sent_when_it_is(
+    browser: Browser, server: StandInServer
+) -> None:
+    server.refusals = [Refusal(503, "The server is full.")]
+    async with open_call_page(browser, server.url, refused_requests=True) as page:
+        await page.type("Hello")
+        call = await take_call(server, page)
+        assert (await call.received.get())["data"] == "Hello"
+
+
+async def test_answer_streams_and_is_announced_once_whole(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Pieces of text grow one row; the row is final, timed and announced after `turn`."""
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        announcer = page.page.locator("[aria-live=polite]")
+        answer = page.rows("agent")
+
+        call.send("text", data="It is ", turn=1)
+        await expect(answer.locator(".words")).to_have_text("It is ")
+        await expect(answer).to_have_attribute("data-final", "false")
+        await expect(announcer).to_be_empty()
+
+        call.send("text", data="<b>six</b>.", turn=1)
+        call.send("latency", turn=1, response_ms=1340, playout_ms=1, uplink_ms=2)
+        call.send("turn", turn=1, turn_complete=True, interrupted=False)
+        await expect(answer.locator(".words")).to_have_text("It is <b>six</b>.")
+        await expect(answer).to_have_attribute("data-final", "true")
+        await expect(answer.locator(".remark")).to_have_text("1.3 s")
+        await expect(page.page.locator("#latency")).to_have_text("Answered in 1.3 s")
+        await expect(announcer).to_have_text("Agent: It is <b>six</b>.")
+
+
+# -- transcript ----------------------------------------------------------------------------
+
+
+async def test_provisional_transcript_is_replaced_until_it_is_final(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("transcript", role="user", text="what is sex", final=False, turn=1)
+        await expect(page.rows("user")).to_have_class(re.compile("provisional"))
+        call.send("transcript", role="user", text="What is six?", final=True, turn=1)
+        await expect(page.rows("user").locator(".words")).to_have_text(["What is six?"])
+        await expect(page.rows("user")).not_to_have_class(re.compile("provisional"))
+
+
+async def test_transcript_that_comes_after_its_answer_is_shown_before_it(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("transcript", role="agent", text="Six.", final=True, turn=1)
+        call.send("transcript", role="user", text="Two times three?", final=True, turn=1)
+        await expect(page.transcript.locator(".words")).to_have_text(["Two times three?", "Six."])
+
+
+async def test_second_utterance_of_a_turn_has_a_row_of_its_own(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("transcript", role="user", text="Well.", final=True, turn=1)
+        call.send("transcript", role="user", text="Two times", final=False, turn=1)
+        call.send("transcript", role="user", text="Two times three?", final=True, turn=1)
+        await expect(page.rows("user").locator(".words")).to_have_text(
+            ["Well.", "Two times three?"]
+        )
+
+
+async def test_interrupted_answer_shows_what_was_not_heard(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("transcript", role="agent", text="Once upon a time.", final=False, turn=1)
+        call.send(
+            "turn",
+            turn=1,
+            turn_complete=True,
+            interrupted=True,
+            heard_ms=400,
+            heard_text="Once upon",
+        )
+        answer = page.rows("agent")
+        await expect(answer.locator(".unheard")).to_have_text(" a time.")
+        await expect(answer.locator(".words")).to_have_text("Once upon a time.")
+        await expect(answer.locator(".remark")).to_have_text("interrupted")
+
+
+async def test_tool_call_and_its_result_are_one_quiet_row(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("tool", phase="call", id="a", name="multiply", args={"a": 2, "b": 3})
+        await expect(page.rows("tool")).to_have_text(["multiply(a: 2, b: 3)…"])
+        call.send("tool", phase="result", id="a", name="multiply", result={"product": 6})
+        await expect(page.rows("tool")).to_have_text(["multiply(a: 2, b: 3)product: 6"])
+        call.send("tool", phase="call", id="b", name="look_up")
+        call.send("tool", phase="cancelled", id="b", name="look_up")
+        await expect(page.rows("tool").last).to_have_text("look_upcancelled")
+
+
+async def test_messages_of_unknown_types_are_ignored(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("from_the_future", text="?")
+        call.send("text", data="Hello", turn=1)
+        await expect(page.rows("agent")).to_have_count(1)
+
+
+# -- audio ---------------------------------------------------------------------------------
+
+
+async def test_start_audio_takes_the_session_over(browser: Browser, server: StandInServer) -> None:
+    """The audio call has the same session and the resume token; `replaced` is not redialled."""
+    async with open_call_page(browser, server.url) as page:
+        text_call = await take_call(server, page)
+        await page.start_audio.click()
+        async with asyncio.timeout(20):
+            audio_call = await server.next_call()
+        if not text_call.hung_up.is_set():
+            text_call.send("goaway", reason="replaced", seconds=0)
+        await page.wait_connected()
+
+        assert audio_call.has_audio
+        assert audio_call.offer["session_id"] == text_call.session_id
+        assert audio_call.headers["Authorization"] == f"Bearer resume-{text_call.session_id}"
+        await expect(page.hang_up).to_be_visible()
+        await expect(page.notice).to_be_hidden()
+        assert len(server.calls) == 2
+        has_sound = "document.querySelector('audio').srcObject?.getAudioTracks().length"
+        assert await page.page.evaluate(has_sound) == 1
+
+
+async def test_mute_is_told_and_silences_the_track(browser: Browser, server: StandInServer) -> None:
+    init_script = """
+      const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (wanted) => {
+        globalThis.wanted = wanted;
+        return (globalThis.microphone = await original(wanted));
+      };
+    """
+    async with open_call_page(browser, server.url, init_script=init_script) as page:
+        await take_call(server, page)
+        assert await page.page.evaluate("globalThis.wanted") is None  # nothing before the click
+        await page.start_audio.click()
+        call = await take_call(server, page)
+        wanted = await page.page.evaluate("globalThis.wanted")
+        assert wanted == {
+            "audio": {"echoCancellation": True, "noiseSuppression": True, "autoGainControl": True}
+        }
+
+        is_open = "microphone.getAudioTracks()[0].enabled"
+        for muted in (True, False):
+            await page.mute.click()
+            assert await call.received.get() == {"type": "mute", "muted": muted}
+            assert await page.page.evaluate(is_open) is not muted
+            await expect(page.mute).to_have_attribute("aria-pressed", str(muted).lower())
+
+
+async def test_mute_outlives_a_lost_connection(browser: Browser, server: StandInServer) -> None:
+    async with open_call_page(browser, server.url) as page:
+        await take_call(server, page)
+        await page.start_audio.click()
+        call = await take_call(server, page)
+        await page.mute.click()
+        await call.received.get()
+        await call.close()
+        again = await take_call(server, page)
+        assert again.has_audio
+        assert await again.received.get() == {"type": "mute", "muted": True}
+
+
+async def test_escape_and_button_interrupt_the_answer(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        await expect(page.interrupt).to_be_hidden()
+        call.send("state", state="speaking")
+        await page.interrupt.click()
+        assert await call.received.get() == {"type": "interrupt"}
+        await page.message.press("Escape")
+        assert await call.received.get() == {"type": "interrupt"}
+
+
+async def test_hang_up_ends_the_call_and_typing_goes_on_with_the_session(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        await take_call(server, page)
+        await page.start_audio.click()
+        call = await take_call(server, page)
+        await page.hang_up.click()
+        async with asyncio.timeout(10):
+            await call.hung_up.wait()
+        await expect(page.state).to_have_text("Not connected")
+        await expect(page.start_audio).to_be_focused()
+
+        await page.type("Are you still there?")
+        again = await take_call(server, page)
+        assert not again.has_audio
+        assert again.offer["session_id"] == call.session_id
+        assert (await again.received.get())["data"] == "Are you still there?"
+
+
+async def test_denied_microphone_gets_a_sentence_and_typing_still_works(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url, allow_microphone=False) as page:
+        call = await take_call(server, page)
+        await page.start_audio.click()
+        await expect(page.notice).to_contain_text("not allowed to use the microphone")
+        await expect(page.start_audio).to_be_enabled()
+        await page.type("Hello")
+        assert (await call.received.get())["data"] == "Hello"
+
+
+async def test_missing_microphone_gets_a_sentence(server: StandInServer) -> None:
+    async with (
+        launch_chromium(has_microphone=False) as browser,
+        open_call_page(browser, server.url) as page,
+    ):
+        await take_call(server, page)
+        await page.start_audio.click()
+        await expect(page.notice).to_contain_text("No microphone was found")
+
+
+# -- trouble -------------------------------------------------------------------------------
+
+
+async def test_candidates_follow_the_offer_by_patch(
+    browser: Browser, server: StandInServer
+) -> None:
+    """The offer does not wait for ICE: it holds no candidate, they come and end by PATCH."""
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        assert "a=candidate" not in call.offer["sdp"]
+        assert call.candidates
+        assert all(line.split()[2].lower() == "udp" for line in call.candidates if line)
+
+
+async def test_browser_without_any_candidate_gets_a_sentence(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url, init_script=WITHOUT_ADDRESSES) as page:
+        await expect(page.notice).to_contain_text("found no network address", timeout=20_000)
+
+
+async def test_full_server_is_said_in_words_and_asked_again(
+    browser: Browser, server: StandInServer
+) -> None:
+    server.refusals = [Refusal(503, "All lines are taken.", {"Retry-After": "2"})]
+    async with open_call_page(browser, server.url, refused_requests=True) as page:
+        await expect(page.notice).to_contain_text("All lines are taken. Trying again in 2 s.")
+        await take_call(server, page)
+        await expect(page.notice).to_be_hidden()
+        assert server.refused == 1
+
+
+async def test_refused_call_is_not_placed_again_unasked(
+    browser: Browser, server: StandInServer
+) -> None:
+    server.refusals = [Refusal(403, "This origin may not call.")]
+    async with open_call_page(browser, server.url, refused_requests=True) as page:
+        await expect(page.notice).to_contain_text("This origin may not call.")
+        await expect(page.state).to_have_text("Not connected")
+        await page.page.get_by_role("button", name="Try again now").click()
+        await take_call(server, page)
+
+
+async def test_lost_server_is_redialled_with_the_same_session(browser: Browser) -> None:
+    """The server goes and comes back; the page keeps the conversation by itself."""
+    async with (
+        StandInServer() as server,
+        open_call_page(browser, server.url, refused_requests=True) as page,
+    ):
+        first = await take_call(server, page)
+        await page.type("Remember the number seven.")
+        await first.received.get()
+
+        await server.stop()
+        await expect(page.state).to_have_attribute("data-state", "reconnecting", timeout=20_000)
+        await server.start()
+
+        again = await take_call(server, page)
+        assert again.offer["session_id"] == first.session_id
+        await expect(page.rows("user")).to_have_count(1)
+        await expect(page.notice).to_be_hidden()
+
+
+async def test_replaced_call_is_not_redialled_until_asked(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("goaway", reason="replaced", seconds=0)
+        await expect(page.notice).to_contain_text("another window")
+        await call.close()
+        await expect(page.state).to_have_text("Not connected")
+        assert len(server.calls) == 1
+        await page.page.get_by_role("button", name="Continue here").click()
+        again = await take_call(server, page)
+        assert again.offer["session_id"] == call.session_id
+
+
+async def test_draining_server_is_redialled_when_the_call_ends(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("goaway", reason="drain", seconds=1)
+        await call.close()
+        again = await take_call(server, page)
+        assert again.offer["session_id"] == call.session_id
+
+
+async def test_failed_agent_is_said_in_words_and_not_redialled(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("error", code="agent_failed", message="The agent gave up.", retryable=False)
+        await expect(page.notice).to_contain_text("The agent gave up.")
+        await call.close()
+        await expect(page.state).to_have_text("Not connected")
+        await expect(page.notice).to_contain_text("The agent gave up.")
+        assert len(server.calls) == 1
+
+
+# -- coming and going ----------------------------------------------------------------------
+
+
+async def test_leaving_the_page_hangs_up(browser: Browser, server: StandInServer) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        await page.page.goto("about:blank")
+        async with asyncio.timeout(10):
+            await call.hung_up.wait()
+
+
+async def test_reload_keeps_the_session_and_what_was_said(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        await page.type("I am Ada.")
+        call.send("text", data="Hello Ada.", turn=1)
+        await expect(page.rows("agent")).to_have_count(1)
+
+        await page.page.reload()
+        again = await take_call(server, page)
+
+        assert again.offer["session_id"] == call.session_id
+        await expect(page.transcript.locator(".words")).to_have_text(["I am Ada.", "Hello Ada."])
+        again.send("text", data="Welcome back.", turn=1)
+        await expect(page.rows("agent").locator(".words")).to_have_text(
+            ["Hello Ada.", "Welcome back."]
+        )
+
+
+async def test_new_conversation_forgets_the_session(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        await take_call(server, page)
+        await page.type("I am Ada.")
+        await page.page.get_by_role("button", name="New conversation").click()
+        call = await take_call(server, page)
+        assert "session_id" not in call.offer
+        await expect(page.transcript).to_be_empty()
+
+
+async def test_server_that_forgot_the_session_is_told_apart(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        await page.type("I am Ada.")
+        server.forget_sessions = True
+        await call.close()
+        await take_call(server, page)
+        await expect(page.rows("note")).to_contain_text("new conversation")
+
+
+# -- looks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [320, 768, 1440])
+async def test_page_fits_its_width(browser: Browser, server: StandInServer, width: int) -> None:
+    """Nothing is wider than the window, in an audio call with all its buttons."""
+    async with open_call_page(browser, server.url, size=(width, 640)) as page:
+        await take_call(server, page)
+        await page.start_audio.click()
+        call = await take_call(server, page)
+        call.send("state", state="speaking")
+        call.send("text", data="Donaudampfschiff" * 20, turn=1)
+        await expect(page.interrupt).to_be_visible()
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await page.page.evaluate(overflow) == 0
+        for button in (page.mute, page.interrupt, page.hang_up):
+            box = await button.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+
+
+async def test_page_can_be_used_with_the_keyboard_alone(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        await take_call(server, page)
+        keyboard = page.page.keyboard
+        await keyboard.press("Tab")  # the link past the header
+        await keyboard.press("Enter")
+        await expect(page.message).to_be_focused()
+        await keyboard.press("Tab")
+        await expect(page.start_audio).to_be_focused()
+        await keyboard.press("Enter")
+        call = await take_call(server, page)
+        await expect(page.mute).to_be_focused()
+        await keyboard.press("Space")
+        assert await call.received.get() == {"type": "mute", "muted": True}
