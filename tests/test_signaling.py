@@ -1,0 +1,867 @@
+"""The HTTP interface on a real server on loopback; the calls behind it are recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse, ClientSession, web
+
+from rtc_server.auth import Tokens
+from rtc_server.calls import CallOffer, PlacedCall
+from rtc_server.errors import (
+    AgentUnreachable,
+    CallError,
+    CallNotFound,
+    CandidateError,
+    ConfigurationError,
+    OfferError,
+    ServerBusy,
+)
+from rtc_server.metrics import Metrics
+from rtc_server.rate_limit import OfferRateLimit
+from rtc_server.settings import Limits, Settings
+from rtc_server.signaling import STATUSES, make_web_app
+
+SDP = "v=0\r\no=SENTINEL 1 1 IN IP4 127.0.0.1\r\n"
+SECRET = "SENTINEL correct horse battery staple"
+NOW = 1_900_000_000.0
+OFFER = {"sdp": SDP, "type": "offer"}
+
+
+@dataclass
+class RecordedCalls:
+    """Stands behind signalling: takes every call, and remembers what it was asked."""
+
+    agent_name: str = "local"
+    modalities: Sequence[str] = ("audio", "text")
+    is_ready: bool = True
+    fails: Exception | None = None
+    offers: list[CallOffer] = field(default_factory=list)
+    owners: dict[str, tuple[str, str]] = field(default_factory=dict)
+    candidates: list[Mapping[str, Any] | None] = field(default_factory=list)
+
+    async def place(self, offer: CallOffer) -> PlacedCall:
+        if self.fails is not None:
+            raise self.fails
+        self.offers.append(offer)
+        number = len(self.offers)
+        session_id = offer.session_id or f"session-{number}"
+        self.owners[f"call-{number}"] = (offer.user_id, session_id)
+        return PlacedCall(
+            call_id=f"call-{number}",
+            session_id=session_id,
+            user_id=offer.user_id,
+            answer_sdp="v=0\r\n",
+        )
+
+    def _find(self, call_id: str, user_id: str | None) -> str:
+        if self.fails is not None:
+            raise self.fails
+        owner, session_id = self.owners.get(call_id, (None, ""))
+        if owner is None or user_id not in (None, owner):
+            raise CallNotFound("There is no such call.")
+        return session_id
+
+    async def add_candidates(
+        self, call_id: str, user_id: str | None, candidates: Sequence[Mapping[str, Any] | None]
+    ) -> None:
+        self._find(call_id, user_id)
+        self.candidates += candidates
+
+    async def describe(self, call_id: str, user_id: str | None) -> dict[str, Any]:
+        return {"call_id": call_id, "session_id": self._find(call_id, user_id)}
+
+    async def hang_up(self, call_id: str, user_id: str | None) -> None:
+        self._find(call_id, user_id)
+        del self.owners[call_id]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response to a request that was written by hand."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Site:
+    """A running server, a client of it, and its clocks."""
+
+    calls: RecordedCalls
+    client: ClientSession
+    port: int
+    tokens: Tokens | None
+    clock: list[float]
+
+    async def post(self, body: object = OFFER, **kwargs: Any) -> ClientResponse:
+        return await self.client.post("/api/calls", json=body, **kwargs)
+
+    async def raw(self, request: str | bytes) -> Reply:
+        """Send ``request`` as it is and read the one response to it."""
+        data = request.encode() if isinstance(request, str) else request
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data.replace(b"PORT", str(self.port).encode()))
+            head = await reader.readuntil(b"\r\n\r\n")
+            first, *lines = head.decode().rstrip().split("\r\n")
+            fields = (one.partition(": ") for one in lines)
+            headers = {name.lower(): value for name, _, value in fields}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        return Reply(int(first.split(" ")[1]), headers, body)
+
+    async def get(self, *headers: str, path: str = "/api/config", method: str = "GET") -> Reply:
+        """GET with exactly these headers."""
+        lines = [f"{method} {path} HTTP/1.1", *headers, "Connection: close", "", ""]
+        return await self.raw("\r\n".join(lines))
+
+    def bearer(self, user_id: str, session_id: str | None = None) -> dict[str, str]:
+        assert self.tokens is not None
+        token = self.tokens.mint(user_id, session_id, ttl_s=60, now=NOW)
+        return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def web_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (folder / "index.html").write_text("<!doctype html><title>Call</title>")
+    return folder
+
+
+@asynccontextmanager
+async def serving(web_dir: Path, **options: Any) -> AsyncIterator[Site]:
+    """A server with ``options`` as its settings, on a free port of loopback."""
+    settings = Settings(**options)
+    tokens = Tokens(settings.auth_secret) if settings.auth_secret else None
+    calls = RecordedCalls()
+    clock = [1000.0]
+    app = make_web_app(
+        calls,
+        settings,
+        Metrics(),
+        tokens,
+        web_dir,
+        clock=lambda: clock[0],
+        wall_clock=lambda: NOW,
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        async with ClientSession(f"http://127.0.0.1:{port}") as client:
+            yield Site(calls, client, port, tokens, clock)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def site(web_dir: Path) -> AsyncIterator[Site]:
+    async with serving(web_dir) as running:
+        yield running
+
+
+@pytest.fixture
+async def guarded(web_dir: Path) -> AsyncIterator[Site]:
+    """A site that asks for tokens."""
+    async with serving(web_dir, auth_secret=SECRET) as running:
+        yield running
+
+
+async def problem_of(response: ClientResponse, status: int) -> dict[str, Any]:
+    """The problem in ``response``, which is of RFC 9457 and says nothing that it should not."""
+    text = await response.text()
+    assert response.status == status, text
+    assert_problem(status, response.headers, text)
+    problem: dict[str, Any] = json.loads(text)
+    return problem
+
+
+def assert_problem(status: int, headers: Mapping[str, str], text: str) -> None:
+    lower = {name.lower(): value for name, value in headers.items()}
+    assert lower["content-type"].split(";")[0] == "application/problem+json"
+    assert lower["x-content-type-options"] == "nosniff"
+    assert lower["cache-control"] == "no-store"
+    body = json.loads(text)
+    assert set(body) == {"type", "title", "status", "detail"}
+    assert body["status"] == status
+    assert body["type"] == "about:blank"
+    assert body["title"]
+    assert body["detail"]
+    for secret in ("SENTINEL", "Traceback", "v=0", "eyJ"):
+        assert secret not in text
+
+
+class TestOffer:
+    async def test_an_offer_is_answered_with_the_call_and_its_place(self, site: Site) -> None:
+        response = await site.post()
+        assert response.status == 201
+        assert response.headers["Location"] == "/api/calls/call-1"
+        assert await response.json() == {
+            "sdp": "v=0\r\n",
+            "type": "answer",
+            "call_id": "call-1",
+            "session_id": "session-1",
+            "user_id": "user",
+        }
+
+    async def test_all_fields_of_the_contract_reach_the_call(self, web_dir: Path) -> None:
+        async with serving(web_dir, allow_run_config=("max_llm_calls",)) as site:
+            response = await site.post(
+                {
+                    **OFFER,
+                    "session_id": "s1",
+                    "user_id": "ann",
+                    "agent": "local",
+                    "modality": "text",
+                    "run_config": {"max_llm_calls": 7},
+                    "of the future": [1],
+                }
+            )
+            assert response.status == 201
+            assert site.calls.offers == [
+                CallOffer(
+                    sdp=SDP,
+                    user_id="ann",
+                    session_id="s1",
+                    agent="local",
+                    modality="text",
+                    run_config={"max_llm_calls": 7},
+                    peer_is_loopback=True,
+                )
+            ]
+
+    async def test_fields_that_are_null_are_absent(self, site: Site) -> None:
+        names = ("session_id", "user_id", "agent", "modality", "run_config")
+        response = await site.post({**OFFER, **dict.fromkeys(names)})
+        assert response.status == 201
+        assert site.calls.offers[0].session_id is None
+
+    async def test_a_caller_behind_a_proxy_is_not_on_loopback(self, site: Site) -> None:
+        await site.post(headers={"X-Forwarded-For": "127.0.0.1"})
+        assert not site.calls.offers[0].peer_is_loopback
+
+    async def test_json_may_say_its_charset(self, site: Site) -> None:
+        headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+        response = await site.client.post("/api/calls", data=json.dumps(OFFER), headers=headers)
+        assert response.status == 201
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"type": "answer"}, "answer"),
+            ({"type": "pranswer"}, '"type"'),
+            ({"type": None}, '"type"'),
+            ({"type": ["offer"]}, '"type"'),
+            ({"sdp": None}, '"sdp"'),
+            ({"sdp": ""}, '"sdp"'),
+            ({"sdp": 7}, '"sdp"'),
+            ({"sdp": [SDP]}, '"sdp"'),
+            ({"sdp": SDP + "\ud800"}, '"sdp"'),
+            ({"session_id": 7}, '"session_id"'),
+            ({"session_id": ""}, '"session_id"'),
+            ({"session_id": " s1"}, '"session_id"'),
+            ({"session_id": "s" * 129}, '"session_id"'),
+            ({"session_id": "s\0"}, '"session_id"'),
+            ({"user_id": {}}, '"user_id"'),
+            ({"user_id": "\ud800"}, '"user_id"'),
+            ({"agent": False}, '"agent"'),
+            ({"agent": ""}, '"agent"'),
+            ({"modality": "video"}, '"modality"'),
+            ({"modality": ["audio"]}, '"modality"'),
+            ({"run_config": []}, '"run_config"'),
+            ({"run_config": {"http_options": {}}}, '"http_options"'),
+            ({"run_config": {"\n": {}}}, '"run_config"'),
+        ],
+    )
+    async def test_a_wrong_field_is_named(
+        self, site: Site, change: dict[str, Any], words: str
+    ) -> None:
+        problem = await problem_of(await site.post({**OFFER, **change}), 400)
+        assert words in problem["detail"]
+        assert not site.calls.offers
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{",
+            b"v=0",
+            b"[]",
+            b"null",
+            b'"offer"',
+            b"7",
+            b'{"sdp": NaN, "type": "offer"}',
+            b"\xff\xfe{\x00}\x00",
+            b'{"sdp": "\xff", "type": "offer"}',
+            b"[" * 60_000,
+        ],
+    )
+    async def test_what_is_no_json_object_is_a_bad_request(self, site: Site, body: bytes) -> None:
+        headers = {"Content-Type": "application/json"}
+        await problem_of(await site.client.post("/api/calls", data=body, headers=headers), 400)
+
+    @pytest.mark.parametrize(
+        "content_type", ["application/sdp", "text/plain", "application/x-www-form-urlencoded", ""]
+    )
+    async def test_a_body_of_another_type_is_unsupported(
+        self, site: Site, content_type: str
+    ) -> None:
+        line = f"Content-Type: {content_type}\r\n" if content_type else ""
+        reply = await site.raw(
+            f"POST /api/calls HTTP/1.1\r\nHost: localhost\r\n{line}"
+            "Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+        )
+        assert reply.status == 415
+        assert reply.headers["accept-post"] == "application/json"
+        assert_problem(415, reply.headers, reply.body.decode())
+
+    async def test_a_field_that_never_may_be_allowed_stops_the_start(self, web_dir: Path) -> None:
+        with pytest.raises(ConfigurationError, match="http_options"):
+            async with serving(web_dir, allow_run_config=("http_options",)):
+                pass
+
+
+class TestBodyLimit:
+    async def test_a_body_of_64_kib_is_read_and_one_byte_more_is_not(self, site: Site) -> None:
+        space = 64 * 1024 - len(json.dumps({**OFFER, "x": ""}))
+        assert (await site.post({**OFFER, "x": "x" * space})).status == 201
+        await problem_of(await site.post({**OFFER, "x": "x" * (space + 1)}), 413)
+
+    async def test_the_length_is_refused_before_the_body_is_sent(self, site: Site) -> None:
+        reply = await site.raw(
+            "POST /api/calls HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            "Content-Length: 99999999999\r\nConnection: close\r\n\r\n"
+        )
+        assert reply.status == 413
+        assert_problem(413, reply.headers, reply.body.decode())
+
+    async def test_a_chunked_body_is_held_to_the_same_limit(self, site: Site) -> None:
+        head = (
+            b"POST /api/calls HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        )
+        chunk = b"1000\r\n" + b" " * 4096 + b"\r\n"
+        reply = await site.raw(head + chunk * 17 + b"0\r\n\r\n")
+        assert reply.status == 413
+        assert_problem(413, reply.headers, reply.body.decode())
+        body = json.dumps(OFFER).encode()
+        small = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+        assert (await site.raw(head + small + b"0\r\n\r\n")).status == 201
+
+    async def test_a_compressed_body_is_measured_unpacked(self, site: Site) -> None:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        bomb = gzip.compress(b" " * 10_000_000)
+        assert len(bomb) < 64 * 1024
+        response = await site.client.post("/api/calls", data=bomb, headers=headers)
+        await problem_of(response, 413)
+
+    async def test_a_body_that_is_not_the_gzip_it_says_is_a_bad_request(self, site: Site) -> None:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        response = await site.client.post("/api/calls", data=b"not gzip", headers=headers)
+        await problem_of(response, 400)
+
+    async def test_a_body_that_never_comes_is_given_up(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rtc_server.request_bodies.BODY_TIMEOUT_S", 0.05)
+        reply = await site.raw(
+            "POST /api/calls HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            "Content-Length: 10\r\nConnection: close\r\n\r\n{"
+        )
+        assert reply.status == 408
+        assert_problem(408, reply.headers, reply.body.decode())
+
+
+class TestCandidates:
+    @pytest.fixture
+    async def call(self, site: Site) -> str:
+        return (await site.post()).headers["Location"]
+
+    async def test_candidates_are_passed_on_and_an_empty_one_ends_them(
+        self, site: Site, call: str
+    ) -> None:
+        line = "candidate:1 1 udp 1 127.0.0.1 9 typ host"
+        response = await site.client.patch(
+            call,
+            json={
+                "candidates": [
+                    {"candidate": line, "sdpMid": "0", "sdpMLineIndex": 0, "usernameFragment": "x"},
+                    {"candidate": ""},
+                    None,
+                ]
+            },
+        )
+        assert response.status == 204
+        assert await response.read() == b""
+        first = {"candidate": line, "sdpMid": "0", "sdpMLineIndex": 0}
+        assert site.calls.candidates == [first, None, None]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"candidates": {}},
+            {"candidates": ["candidate:SENTINEL"]},
+            {"candidates": [{}]},
+            {"candidates": [{"candidate": 7}]},
+            {"candidates": [{"candidate": "x", "sdpMid": 0}]},
+            {"candidates": [{"candidate": "x", "sdpMLineIndex": "0"}]},
+            {"candidates": [{"candidate": "x", "sdpMLineIndex": True}]},
+        ],
+    )
+    async def test_a_malformed_candidate_is_a_bad_request(
+        self, site: Site, call: str, body: dict[str, Any]
+    ) -> None:
+        await problem_of(await site.client.patch(call, json=body), 400)
+        assert not site.calls.candidates
+
+    async def test_a_body_of_another_type_is_unsupported(self, site: Site, call: str) -> None:
+        headers = {"Content-Type": "application/trickle-ice-sdpfrag"}
+        response = await site.client.patch(call, data=b"a=end-of-candidates", headers=headers)
+        await problem_of(response, 415)
+        assert response.headers["Accept-Patch"] == "application/json"
+
+    async def test_candidates_of_a_call_that_is_gone_are_not_found(self, site: Site) -> None:
+        await problem_of(await site.client.patch("/api/calls/gone", json={"candidates": []}), 404)
+
+
+class TestCall:
+    async def test_a_call_is_described(self, site: Site) -> None:
+        response = await site.client.get((await site.post()).headers["Location"])
+        assert await response.json() == {"call_id": "call-1", "session_id": "session-1"}
+
+    async def test_a_call_is_hung_up_once(self, site: Site) -> None:
+        call = (await site.post()).headers["Location"]
+        assert (await site.client.delete(call)).status == 200
+        await problem_of(await site.client.delete(call), 404)
+        await problem_of(await site.client.get(call), 404)
+
+    @pytest.mark.parametrize("call_id", ["gone", "%00", "..%2f..", "x" * 4000])
+    async def test_a_call_that_never_was_is_not_found(self, site: Site, call_id: str) -> None:
+        reply = await site.get("Host: localhost", path=f"/api/calls/{call_id}")
+        assert reply.status == 404
+        assert_problem(404, reply.headers, reply.body.decode())
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            (OfferError("No usable codec."), 400),
+            (CandidateError("Too many."), 400),
+            (AgentUnreachable("The agent does not answer."), 502),
+            (ServerBusy("Full.", 7), 503),
+        ],
+    )
+    async def test_each_refusal_of_a_call_has_its_status(
+        self, site: Site, error: CallError, status: int
+    ) -> None:
+        site.calls.fails = error
+        response = await site.post()
+        assert (await problem_of(response, status))["detail"] == str(error)
+        assert response.headers.get("Retry-After") == ("7" if status == 503 else None)
+
+    def test_every_kind_of_call_error_has_a_status(self) -> None:
+        kinds = CallError.__subclasses__()
+        assert set(STATUSES) == set(kinds)
+
+    async def test_an_unexpected_error_says_nothing_of_itself_but_to_the_log(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        site.calls.fails = ValueError("SENTINEL")
+        await problem_of(await site.post(), 500)
+        assert "POST /api/calls failed" in caplog.text
+
+    async def test_an_unknown_address_is_not_found(self, site: Site) -> None:
+        for path in ("/nope", "/api", "/api/nope", "/api/calls/", "/index.htm"):
+            await problem_of(await site.client.get(path), 404)
+        await problem_of(await site.client.post("/api/nope"), 404)
+
+    async def test_a_method_that_is_not_taken_is_answered_with_those_that_are(
+        self, site: Site
+    ) -> None:
+        response = await site.client.put("/api/calls/call-1")
+        await problem_of(response, 405)
+        assert response.headers["Allow"] == "DELETE,GET,PATCH"
+        await problem_of(await site.client.get("/api/calls"), 405)
+        await problem_of(await site.client.post("/"), 405)
+
+    async def test_the_server_does_not_say_what_it_is_built_of(self, site: Site) -> None:
+        for path in ("/", "/api/config", "/nope"):
+            response = await site.client.get(path)
+            assert response.headers["Server"] == "rtc-server"
+
+
+class TestRateLimit:
+    async def test_too_many_offers_are_refused_for_a_while(self, web_dir: Path) -> None:
+        async with serving(web_dir, limits=Limits(offers_per_minute=2)) as site:
+            assert (await site.post()).status == 201
+            await problem_of(await site.post({}), 400)
+            response = await site.post()
+            await problem_of(response, 429)
+            assert response.headers["Retry-After"] == "30"
+            site.clock[0] += 30
+            assert (await site.post()).status == 201
+
+    async def test_what_is_no_offer_is_not_counted(self, web_dir: Path) -> None:
+        async with serving(web_dir, limits=Limits(offers_per_minute=1)) as site:
+            call = (await site.post()).headers["Location"]
+            for _ in range(5):
+                assert (await site.client.get(call)).status == 200
+
+    def test_clients_are_counted_apart_and_an_ipv6_network_as_one(self) -> None:
+        limit = OfferRateLimit(per_minute=1)
+        for address in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1", "unix"):
+            limit.take(address, 0.0)
+        for address in ("192.0.2.1", "2001:db8::2", "2001:db8:0:1::2%eth0", "unix"):
+            with pytest.raises(CallError):
+                limit.take(address, 0.0)
+
+    def test_the_table_of_clients_is_bounded(self) -> None:
+        limit = OfferRateLimit(per_minute=1, max_clients=3)
+        for number in range(1000):
+            limit.take(f"192.0.2.{number}", 0.0)
+        assert len(limit._buckets) == 3
+
+
+class TestHostAndOrigin:
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            ["Host: localhost:PORT"],
+            ["Host: LOCALHOST"],
+            ["Host: 127.0.0.1:PORT"],
+            ["Host: localhost:PORT", "Origin: http://localhost:PORT"],
+            ["Host: 127.0.0.1:PORT", "Origin: http://127.0.0.1:PORT"],
+        ],
+    )
+    async def test_our_own_page_is_answered(self, site: Site, headers: list[str]) -> None:
+        assert (await site.get(*headers)).status == 200
+
+    @pytest.mark.parametrize("path", ["/", "/api/config", "/healthz", "/metrics", "/nope"])
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            ["Host: evil.example:PORT"],
+            ["Host: "],
+            ["Host: localhost:PORT", "Origin: null"],
+            ["Host: localhost:PORT", "Origin: http://evil.example"],
+            ["Host: localhost:PORT", "Origin: http://localhost:1"],
+            ["Host: localhost:PORT", "Origin: http://127.0.0.1:PORT"],
+            ["Host: evil.example:PORT", "Origin: http://evil.example:PORT"],
+            ["Host: [::1]:PORT"],
+        ],
+    )
+    async def test_any_other_host_or_origin_is_forbidden_everywhere(
+        self, site: Site, headers: list[str], path: str
+    ) -> None:
+        reply = await site.get(*headers, path=path)
+        assert reply.status == 403
+        assert_problem(403, reply.headers, reply.body.decode())
+        assert "access-control-allow-origin" not in reply.headers
+
+    async def test_a_missing_or_doubled_host_is_refused(self, site: Site) -> None:
+        for headers in ([], ["Host: localhost", "Host: localhost"]):
+            assert (await site.get(*headers)).status in (400, 403)
+        old = await site.raw("GET /api/config HTTP/1.0\r\n\r\n")
+        assert old.status == 403
+
+    async def test_a_target_with_an_authority_does_not_stand_in_for_the_host(
+        self, site: Site
+    ) -> None:
+        reply = await site.get("Host: evil.example", path="http://localhost:PORT/api/config")
+        assert reply.status == 403
+
+    async def test_a_web_site_cannot_place_a_call(self, site: Site) -> None:
+        response = await site.post(headers={"Origin": "https://evil.example"})
+        await problem_of(response, 403)
+        assert not site.calls.offers
+
+    async def test_a_page_of_an_allowed_origin_may_call_and_read_the_answer(
+        self, web_dir: Path
+    ) -> None:
+        async with serving(web_dir, allow_origins=("https://app.example",)) as site:
+            headers = {"Origin": "https://app.example"}
+            response = await site.post(headers=headers)
+            assert response.status == 201
+            assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+            assert "Location" in response.headers["Access-Control-Expose-Headers"]
+            assert response.headers["Vary"] == "Origin"
+            failed = await site.post({}, headers=headers)
+            await problem_of(failed, 400)
+            assert failed.headers["Access-Control-Allow-Origin"] == "https://app.example"
+
+    async def test_a_preflight_of_an_allowed_origin_needs_no_token(self, web_dir: Path) -> None:
+        options = {"allow_origins": ("https://app.example",), "auth_secret": SECRET}
+        async with serving(web_dir, **options) as site:
+            response = await site.client.options(
+                "/api/calls/call-1",
+                headers={
+                    "Origin": "https://app.example",
+                    "Access-Control-Request-Method": "PATCH",
+                    "Access-Control-Request-Private-Network": "true",
+                },
+            )
+            assert response.status == 204
+            assert "PATCH" in response.headers["Access-Control-Allow-Methods"]
+            assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
+            assert response.headers["Access-Control-Allow-Private-Network"] == "true"
+
+    async def test_a_preflight_of_another_origin_is_forbidden(self, site: Site) -> None:
+        response = await site.client.options(
+            "/api/calls",
+            headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"},
+        )
+        await problem_of(response, 403)
+
+
+class TestTokens:
+    async def test_without_a_token_nothing_of_the_api_is_answered(self, guarded: Site) -> None:
+        for method, path in (
+            ("GET", "/api/config"),
+            ("POST", "/api/calls"),
+            ("GET", "/api/calls/call-1"),
+            ("PATCH", "/api/calls/call-1"),
+            ("DELETE", "/api/calls/call-1"),
+        ):
+            response = await guarded.client.request(method, path)
+            await problem_of(response, 401)
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+        for path in ("/", "/healthz", "/readyz", "/metrics"):
+            assert (await guarded.client.get(path)).status == 200
+
+    async def test_a_token_that_is_not_ours_is_refused(self, guarded: Site) -> None:
+        other = Tokens("another secret that is long enough").mint("ann", ttl_s=60, now=NOW)
+        headers = {"Authorization": f"Bearer {other}"}
+        response = await guarded.post(headers=headers)
+        await problem_of(response, 401)
+        assert "invalid_token" in response.headers["WWW-Authenticate"]
+
+    async def test_the_caller_is_the_subject_of_the_token(self, guarded: Site) -> None:
+        headers = guarded.bearer("ann")
+        for body in (OFFER, {**OFFER, "user_id": "ann"}):
+            assert (await (await guarded.post(body, headers=headers)).json())["user_id"] == "ann"
+        await problem_of(await guarded.post({**OFFER, "user_id": "bob"}, headers=headers), 403)
+        assert [offer.user_id for offer in guarded.calls.offers] == ["ann", "ann"]
+
+    async def test_a_token_of_a_session_is_for_that_session(self, guarded: Site) -> None:
+        headers = guarded.bearer("ann", "s1")
+        for body in (OFFER, {**OFFER, "session_id": "s1"}):
+            placed = await (await guarded.post(body, headers=headers)).json()
+            assert placed["session_id"] == "s1"
+        await problem_of(await guarded.post({**OFFER, "session_id": "s2"}, headers=headers), 403)
+
+    async def test_only_the_owner_reaches_a_call(self, guarded: Site) -> None:
+        placed = await guarded.post(headers=guarded.bearer("ann"))
+        call = placed.headers["Location"]
+        for headers in (guarded.bearer("bob"), guarded.bearer("ann", "another session")):
+            await problem_of(await guarded.client.get(call, headers=headers), 404)
+            await problem_of(await guarded.client.delete(call, headers=headers), 404)
+            await problem_of(
+                await guarded.client.patch(call, headers=headers, json={"candidates": [None]}), 404
+            )
+        assert not guarded.calls.candidates
+        response = await guarded.client.delete(call, headers=guarded.bearer("ann"))
+        assert response.status == 200
+
+    async def test_the_resume_token_serves_for_the_session_and_its_calls(
+        self, guarded: Site
+    ) -> None:
+        placed = await (await guarded.post(headers=guarded.bearer("ann"))).json()
+        headers = {"Authorization": f"Bearer {placed['resume_token']}"}
+        call = f"/api/calls/{placed['call_id']}"
+        assert (await guarded.client.get(call, headers=headers)).status == 200
+        patched = await guarded.client.patch(call, headers=headers, json={"candidates": []})
+        assert patched.status == 204
+        again = await (await guarded.post(headers=headers)).json()
+        assert (again["user_id"], again["session_id"]) == ("ann", placed["session_id"])
+        other = {**OFFER, "session_id": "another"}
+        await problem_of(await guarded.post(other, headers=headers), 403)
+        assert (await guarded.client.delete(call, headers=headers)).status == 200
+
+    async def test_the_resume_token_is_good_for_an_hour(self, guarded: Site) -> None:
+        placed = await (await guarded.post(headers=guarded.bearer("ann"))).json()
+        assert guarded.tokens is not None
+        guarded.tokens.verify(placed["resume_token"], now=NOW + 3599)
+        with pytest.raises(CallError):
+            guarded.tokens.verify(placed["resume_token"], now=NOW + 3600)
+
+
+class TestConfigAndHealth:
+    async def test_the_configuration_is_what_a_client_needs(self, web_dir: Path) -> None:
+        async with serving(web_dir, ice_servers=("stun:stun.example:3478",)) as site:
+            response = await site.client.get("/api/config")
+            assert await response.json() == {
+                "ice_servers": [{"urls": "stun:stun.example:3478"}],
+                "agent": "local",
+                "modalities": ["audio", "text"],
+                "auth": False,
+            }
+            assert response.headers["Cache-Control"] == "no-store"
+
+    async def test_ready_says_whether_a_call_would_be_taken(self, site: Site) -> None:
+        assert (await site.client.get("/readyz")).status == 200
+        site.calls.is_ready = False
+        response = await site.client.get("/readyz")
+        await problem_of(response, 503)
+        assert response.headers["Retry-After"]
+        assert (await site.client.get("/healthz")).status == 200
+
+    async def test_metrics_are_for_loopback_only(self, site: Site) -> None:
+        response = await site.client.get("/metrics")
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert "rtc_calls_active 0.0" in await response.text()
+        proxied = await site.client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"})
+        await problem_of(proxied, 403)
+
+    async def test_metrics_can_be_made_public(self, web_dir: Path) -> None:
+        async with serving(web_dir, metrics_public=True) as site:
+            headers = {"X-Forwarded-For": "192.0.2.7"}
+            assert (await site.client.get("/metrics", headers=headers)).status == 200
+
+
+class TestPage:
+    async def test_the_page_is_served_confined_and_asked_for_anew(
+        self, site: Site, web_dir: Path
+    ) -> None:
+        response = await site.client.get("/")
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert response.headers["Cache-Control"] == "no-cache"
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert "microphone=(self)" in response.headers["Permissions-Policy"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Referrer-Policy"] == "same-origin"
+        headers = {"If-None-Match": response.headers["ETag"]}
+        same = await site.client.get("/index.html", headers=headers)
+        assert (same.status, await same.read()) == (304, b"")
+        assert same.headers["ETag"] == response.headers["ETag"]
+        (web_dir / "index.html").write_text("<!doctype html><title>New!</title>")
+        new = await site.client.get("/", headers=headers)
+        assert new.status == 200
+        assert "New!" in await new.text()
+
+    @pytest.mark.parametrize(
+        ("name", "content_type"),
+        [
+            ("app.js", "text/javascript; charset=utf-8"),
+            ("css/page.css", "text/css; charset=utf-8"),
+            ("icon.svg", "image/svg+xml"),
+        ],
+    )
+    async def test_its_files_have_their_types(
+        self, site: Site, web_dir: Path, name: str, content_type: str
+    ) -> None:
+        path = web_dir / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+        response = await site.client.get(f"/{name}")
+        assert (response.status, response.headers["Content-Type"]) == (200, content_type)
+        head = await site.client.head(f"/{name}")
+        assert (head.status, head.headers["Content-Length"]) == (200, "1")
+
+    async def test_nothing_outside_of_the_page_is_served(self, site: Site, web_dir: Path) -> None:
+        (web_dir.parent / "secret.js").write_text("SENTINEL")
+        (web_dir / ".git").mkdir()
+        (web_dir / "node_modules").mkdir()
+        for name in (".hidden.js", ".git/x.js", "node_modules/x.js", "tsconfig.json"):
+            (web_dir / name).write_text("SENTINEL")
+        (web_dir / "link.js").symlink_to(web_dir.parent / "secret.js")
+        for path in (
+            "/../secret.js",
+            "/%2e%2e/secret.js",
+            "/..%2fsecret.js",
+            "/css/..%2f..%2fsecret.js",
+            "/..%5csecret.js",
+            f"/{web_dir.parent}/secret.js",
+            f"/%2f{web_dir.parent}/secret.js",
+            "/link.js",
+            "/.hidden.js",
+            "/.git/x.js",
+            "/node_modules/x.js",
+            "/tsconfig.json",
+            "/index.html%00.js",
+            "/index.html/",
+            "//index.html",
+            "/css",
+            "/" + "x" * 4000 + ".js",
+        ):
+            reply = await site.get("Host: localhost", path=path)
+            assert reply.status == 404, path
+            assert_problem(404, reply.headers, reply.body.decode())
+
+
+class TestTls:
+    async def test_over_tls_the_page_of_the_same_origin_is_answered(
+        self, web_dir: Path, certificate: tuple[Path, Path]
+    ) -> None:
+        app = make_web_app(RecordedCalls(), Settings(), Metrics(), None, web_dir)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        served.load_cert_chain(*certificate)
+        trusted = ssl.create_default_context(cafile=certificate[0])
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=served).start()
+            url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+            async with ClientSession() as client:
+                for origin, status in ((url, 200), (url.replace("https", "http"), 403)):
+                    headers = {"Origin": origin}
+                    response = await client.get(f"{url}/api/config", headers=headers, ssl=trusted)
+                    assert response.status == status
+        finally:
+            await runner.cleanup()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed certificate of 127.0.0.1 and its key."""
+    from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return cert_file, key_file
