@@ -158,7 +158,7 @@ async def serving(web_dir: Path, **options: Any) -> AsyncIterator[Site]:
         clock=lambda: clock[0],
         wall_clock=lambda: NOW,
     )
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, lingering_time=0.2)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -812,7 +812,7 @@ class TestTls:
         self, web_dir: Path, certificate: tuple[Path, Path]
     ) -> None:
         app = make_web_app(RecordedCalls(), Settings(), Metrics(), None, web_dir)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, lingering_time=0.2)
         await runner.setup()
         served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         served.load_cert_chain(*certificate)
