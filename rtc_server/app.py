@@ -30,7 +30,10 @@ _LAG_PERIOD_S = 0.5
 
 
 async def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
-    """Serve calls until SIGINT or SIGTERM, then drain and close in bounded time.
+    """Serve calls until SIGTERM, then drain, or until SIGINT; close in bounded time.
+
+    Calls may go on for ``limits.drain_s`` after SIGTERM.  After SIGINT (Ctrl-C) each caller is
+    told and hung up at once.
 
     Args:
         settings: what the operator chose.
@@ -39,21 +42,28 @@ async def serve(settings: Settings, *, on_started: Callable[[str], None]) -> Non
     Raises:
         ConfigurationError: the agent cannot be loaded, or the port is taken.
     """
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for one in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(one, stop.set)
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def told(one: signal.Signals) -> None:
+        if not stop.done():
+            stop.set_result(one)
+
+    for one in signals:
+        loop.add_signal_handler(one, told, one)
     try:
         async with run_server(settings) as (url, calls):
             on_started(url)
-            await stop.wait()
-            for one in (signal.SIGINT, signal.SIGTERM):
+            by = await stop
+            for one in signals:
                 # A second signal ends the process at once.
                 loop.remove_signal_handler(one)
-            logger.info("stopping: %d calls", calls.active)
-            await calls.drain()
+            logger.info("stopping by %s: %d calls", by.name, calls.active)
+            if by is signal.SIGTERM:
+                await calls.drain()
     finally:
-        for one in (signal.SIGINT, signal.SIGTERM):
+        for one in signals:
             loop.remove_signal_handler(one)
 
 
