@@ -54,47 +54,11 @@ _PHRASES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("triple",), ("3", "*")),
 )
 _SIGNS = set("+-*/^%()") | {"sqrt", "of"}
-_LEAD = {
-    *(
-        [
-            "what",
-            "is",
-            "how",
-            "much",
-            "calculate",
-            "compute",
-            "work",
-            "out",
-            "the",
-            "result",
-            "answer",
-            "to",
-            "tell",
-            "me",
-            "and",
-        ]
-    ),
-    *(
-        [
-            "so",
-            "now",
-            "then",
-            "ok",
-            "okay",
-            "please",
-            "can",
-            "you",
-            "could",
-            "do",
-            "solve",
-            "find",
-            "evaluate",
-            "are",
-            "does",
-            "be",
-        ]
-    ),
-}
+_LEAD = frozenset(
+    {"what", "is", "how", "much", "calculate", "compute", "work", "out", "the", "result"}
+    | {"answer", "to", "tell", "me", "and", "so", "now", "then", "ok", "okay", "please", "can"}
+    | {"you", "could", "do", "solve", "find", "evaluate", "are", "does", "be"}
+)
 _TAIL = {"please", "equal", "is", "make", "what", "now", "be"}
 _HOMOPHONES = {"for": "4", "fore": "4", "to": "2", "too": "2", "won": "1", "ate": "8", "sex": "6"}
 _FORMS: tuple[tuple[tuple[str, ...], frozenset[str], str, bool], ...] = (

@@ -1,0 +1,223 @@
+"""The rule-based language model of the embedded agent.
+
+It decides from the conversation alone, so one instance serves all calls, and the same
+conversation always gets the same answer: that is how a broken-off answer can be taken up
+again where it stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
+from google.genai import types
+from typing_extensions import override
+
+from .intents import Intent, Remark, ToolCall, understand
+from .speech import not_understood, say_remark, say_result
+
+__all__ = ["GO_ON_NOTE", "Reply", "RuleBasedLlm", "respond", "split_sentences", "timer_note"]
+
+GO_ON_NOTE = "[go on]"
+"""A user turn that nobody said: take up the answer that was broken off."""
+
+_TIMER_NOTE = re.compile(r"\[timer due: (?P<id>[^\]]*)\]")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_LOOK_BACK = 12
+
+
+def timer_note(timer_id: str) -> str:
+    """Return the user turn that tells the model of a timer that is due."""
+    return f"[timer due: {timer_id}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model wants: tools called, or else text spoken, or (both empty) nothing."""
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+
+
+def respond(contents: Sequence[types.Content]) -> Reply:
+    """Return the reply to the last of ``contents``."""
+    return _Conversation(contents).reply(len(contents))
+
+
+class _Conversation:
+    """The turns so far; replies to earlier ones are worked out once and kept."""
+
+    def __init__(self, contents: Sequence[types.Content]) -> None:
+        self._contents = contents
+        self._replies: dict[int, Reply] = {}
+
+    def reply(self, length: int) -> Reply:
+        """Return the reply to the last of the first ``length`` turns."""
+        if length not in self._replies:
+            self._replies[length] = self._respond(self._contents[:length])
+        return self._replies[length]
+
+    def _respond(self, contents: Sequence[types.Content]) -> Reply:
+        if not contents:
+            return Reply()
+        if _responses(contents[-1]):
+            return Reply(self._spoken_results(contents))
+        if contents[-1].role != "user":
+            return Reply()
+        text = _text(contents[-1])
+        if note := _TIMER_NOTE.fullmatch(text):
+            return Reply(calls=(ToolCall("finish_timer", {"timer_id": note["id"]}),))
+        if text == GO_ON_NOTE:
+            return Reply(self._rest_of_answer(contents[:-1]))
+        if not text.strip():
+            return Reply()
+        intents = _intents(contents)
+        calls = tuple(intent for intent in intents if isinstance(intent, ToolCall))
+        if calls:
+            return Reply(calls=calls)
+        said = [self._say(intent, contents) for intent in intents if isinstance(intent, Remark)]
+        return Reply(_join([*_finished_timers(contents), *(said or [not_understood(text)])]))
+
+    def _say(self, remark: Remark, contents: Sequence[types.Content]) -> str:
+        if remark is Remark.REPEAT:
+            said = (
+                _text(content) for content in reversed(contents[:-1]) if content.role == "model"
+            )
+            return next((text.strip() for text in said if text.strip()), say_remark(remark))
+        if remark is Remark.GO_ON:
+            return self._rest_of_answer(contents[:-1]) or say_remark(remark)
+        return say_remark(remark)
+
+    def _spoken_results(self, contents: Sequence[types.Content]) -> str:
+        """Answer the question that the tools were called for, in its own order."""
+        results = _responses(contents[-1])
+        due = any(name == "finish_timer" for name, _ in results)
+        spoken = [] if due else _finished_timers(contents)
+        for intent in _question(contents):
+            if isinstance(intent, Remark):
+                greets = intent is Remark.GREETING
+                spoken.append("Hello!" if greets else self._say(intent, contents))
+                continue
+            for index, (name, result) in enumerate(results):
+                if intent.name == name:
+                    spoken.append(say_result(name, result))
+                    del results[index]
+                    break
+        spoken.extend(say_result(name, result) for name, result in results)
+        return _join(spoken)
+
+    def _rest_of_answer(self, contents: Sequence[types.Content]) -> str:
+        """Return what is left of the last answer broken off, from its broken sentence on."""
+        tries = 0
+        for index in range(len(contents) - 1, 0, -1):
+            heard = _text(contents[index]).strip() if contents[index].role == "model" else ""
+            if not heard:
+                continue
+            answer = self.reply(index).text
+            if answer.startswith(heard) and len(answer) > len(heard):
+                position = 0
+                for sentence in split_sentences(answer):
+                    position += len(sentence)
+                    if position > len(heard) + 1:
+                        return answer[position - len(sentence) :]
+            tries += 1
+            if tries >= _LOOK_BACK:
+                break
+        return ""
+
+
+class RuleBasedLlm(BaseLlm):
+    """A ``BaseLlm`` of plain rules: no network, no weights, an answer within a millisecond."""
+
+    model: str = "rules"
+
+    @override
+    async def generate_content_async(
+        self, llm_request: LlmRequest, stream: bool = False
+    ) -> AsyncGenerator[LlmResponse, None]:
+        """Yield the reply; with ``stream`` a sentence at a time and then once whole."""
+        reply = respond(llm_request.contents)
+        known = llm_request.tools_dict
+        calls = [call for call in reply.calls if not known or call.name in known]
+        if reply.calls and not calls:
+            reply = Reply("I am sorry, I do not have the tools for that.")
+        if stream and not calls:
+            for sentence in split_sentences(reply.text):
+                yield LlmResponse(content=_model_content(types.Part(text=sentence)), partial=True)
+        parts = [
+            types.Part(function_call=types.FunctionCall(name=call.name, args=call.args))
+            for call in calls
+        ]
+        if not parts and reply.text:
+            parts = [types.Part(text=reply.text)]
+        yield LlmResponse(content=_model_content(*parts), partial=False)
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split ``text`` after its sentences; joined, the pieces are the text again."""
+    starts = [0, *(match.end() for match in _SENTENCE.finditer(text)), len(text)]
+    return [text[a:b] for a, b in itertools.pairwise(starts) if a < b]
+
+
+def _model_content(*parts: types.Part) -> types.Content:
+    return types.Content(role="model", parts=list(parts))
+
+
+def _text(content: types.Content) -> str:
+    return "".join(part.text for part in content.parts or [] if part.text and not part.thought)
+
+
+def _responses(content: types.Content) -> list[tuple[str, Mapping[str, Any]]]:
+    return [
+        (part.function_response.name or "", part.function_response.response or {})
+        for part in content.parts or []
+        if part.function_response
+    ]
+
+
+def _calls(content: types.Content) -> bool:
+    return any(part.function_call for part in content.parts or [])
+
+
+def _intents(contents: Sequence[types.Content]) -> list[Intent]:
+    """Understand the last user turn, alone or as the end of a sentence begun before it."""
+    text = _text(contents[-1])
+    intents = understand(text)
+    if intents or len(contents) < 2:
+        return intents
+    before = contents[-2]
+    if before.role == "user" and not _responses(before) and not _text(before).startswith("["):
+        return understand(f"{_text(before).rstrip(' .?!')} {text}")
+    return intents
+
+
+def _question(contents: Sequence[types.Content]) -> list[Intent]:
+    """Return what the turn before the last call of tools asked for."""
+    called = next((i for i in range(len(contents) - 2, -1, -1) if _calls(contents[i])), 0)
+    if called and contents[called - 1].role == "user" and not _responses(contents[called - 1]):
+        return _intents(contents[:called])
+    return []
+
+
+def _finished_timers(contents: Sequence[types.Content]) -> list[str]:
+    """Return the announcements of timers that were cut off before anything was heard."""
+    announcements: list[str] = []
+    for content in reversed(contents[-_LOOK_BACK:]):
+        if content.role == "model" and _text(content).strip():
+            break
+        announcements[:0] = [
+            say_result(name, result)
+            for name, result in _responses(content)
+            if name == "finish_timer"
+        ]
+    return announcements
+
+
+def _join(pieces: Sequence[str]) -> str:
+    return " ".join(piece for piece in pieces if piece)
