@@ -29,7 +29,8 @@ def speech_like(rate: int, seconds: float) -> bytes:
     count = int(rate * seconds)
     noise = np.random.default_rng(1).standard_normal(count)
     syllables = np.clip(np.sin(np.arange(count) * 2 * np.pi * 3 / rate), 0, 1)
-    return (noise * syllables * 4000).astype("<i2").tobytes()
+    pcm: bytes = (noise * syllables * 4000).astype("<i2").tobytes()
+    return pcm
 
 
 def split(pcm: bytes, rate: int) -> list[bytes]:
