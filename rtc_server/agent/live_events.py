@@ -1,7 +1,7 @@
 """What an ADK live run says, as typed events: each character and each sample once.
 
-:class:`LiveEventMapper` turns the events of ``Runner.run_live`` into these.  It is
-plain code: no clock, no I/O.
+:class:`~rtc_server.agent.live_event_mapper.LiveEventMapper` turns the events of
+``Runner.run_live`` into these.
 """
 
 from __future__ import annotations

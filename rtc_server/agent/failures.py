@@ -1,0 +1,76 @@
+"""What an exception of a live run means, in words for a person and a short code.
+
+The codes are labels of ``rtc_agent_errors_total``: there are few, and none is made of
+what an exception says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.genai.errors import APIError
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+__all__ = ["ENDED", "FAILED", "GAVE_UP", "RECONNECTED", "STALLED", "AgentStalled", "Failure"]
+
+UNSUPPORTED_DATA = 1007
+"""The close code with which a Gemini model refuses a modality."""
+
+
+class AgentStalled(Exception):
+    """The run does not take what the caller sends."""
+
+
+class RedialLimit(Exception):
+    """ADK's own reconnects within a run led nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run is over; ``message`` is for the caller."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """What ``error`` means, whichever of ADK's layers it comes from."""
+        if isinstance(error, AgentStalled):
+            return STALLED
+        status = close_code_of(error)
+        if status is not None:
+            if status == 429:
+                return BUSY
+            if status in (UNSUPPORTED_DATA, 1008) or 400 <= status < 500:
+                return REFUSED
+            if status in (1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014) or status >= 500:
+                return LOST
+        if isinstance(error, ConnectionClosed):
+            return LOST
+        if isinstance(error, OSError | TimeoutError | InvalidHandshake):
+            return UNREACHABLE
+        return FAILED
+
+
+ENDED = Failure("agent_ended", "The agent hung up. It is being called again.")
+STALLED = Failure("agent_stalled", "The agent does not listen. It is being called again.")
+BUSY = Failure("agent_busy", "The agent has too much to do. It is being called again.")
+REFUSED = Failure("agent_refused", "The agent's model refused the connection.")
+LOST = Failure("agent_lost", "The connection to the agent was lost. It is being called again.")
+UNREACHABLE = Failure("agent_unreachable", "The agent cannot be reached. It is being called again.")
+FAILED = Failure("agent_failed", "Something went wrong with the agent. It is being called again.")
+RECONNECTED = Failure(
+    "agent_reconnected", "The connection to the agent was renewed; please ask again."
+)
+GAVE_UP = "The agent cannot be reached. Please call again later."
+
+
+def close_code_of(error: BaseException) -> int | None:
+    """The HTTP status or WebSocket close code that ``error`` carries, if any."""
+    if isinstance(error, APIError):
+        return error.code if isinstance(error.code, int) else None
+    if isinstance(error, ConnectionClosed):
+        return error.rcvd.code if error.rcvd is not None else None
+    if isinstance(error, InvalidStatus):
+        return error.response.status_code
+    return None

@@ -1,0 +1,196 @@
+"""ADK's live request queue with bounds: audio never grows stale, nothing else is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from google.adk.agents.live_request_queue import LiveRequest, LiveRequestQueue
+from google.genai import types
+
+from .live_event_mapper import rate_of
+
+__all__ = ["BoundedLiveRequestQueue", "LiveRequestQueueFull"]
+
+logger = logging.getLogger(__name__)
+
+
+class LiveRequestQueueFull(Exception):
+    """The agent has not taken anything for so long that no more is kept."""
+
+
+class BoundedLiveRequestQueue(LiveRequestQueue):
+    """What the caller sends, in order, until ADK's sender takes it.
+
+    Overflow: the oldest audio beyond ``audio_s`` seconds is dropped and reported, of
+    pictures the oldest beyond ``max_images``; of the rest nothing is, and one more than
+    ``max_requests`` raises :exc:`LiveRequestQueueFull`.
+
+    A content without parts or with a function call ends ADK's sender without a word
+    (``live/_live_llm_flow.py``, 2.13): it is refused with :exc:`ValueError`.
+
+    Every public method of the base class is overridden; its own queue stays empty.
+
+    Args:
+        on_audio_dropped: is told the seconds of audio that were dropped.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        audio_s: float = 2.0,
+        max_requests: int = 1000,
+        max_images: int = 8,
+        on_audio_dropped: Callable[[float], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._audio_limit_s = audio_s
+        self._max_requests = max_requests
+        self._max_images = max_images
+        self._on_audio_dropped = on_audio_dropped
+        self._clock = clock
+        self._requests: deque[LiveRequest] = deque()
+        self._available = asyncio.Event()
+        self._audio_s = 0.0
+        self._images = 0
+        self._waiting_since: float | None = None
+
+    # What is put in ---------------------------------------------------------
+
+    def close(self) -> None:
+        """End the run that takes from this queue; may be called twice."""
+        if not self.closed:
+            self.send(LiveRequest(close=True))
+
+    def send_content(self, content: types.Content, partial: bool = False) -> None:
+        self.send(LiveRequest(content=content, partial=partial))
+
+    def send_realtime(self, blob: types.Blob) -> None:
+        self.send(LiveRequest(blob=blob))
+
+    def send_activity_start(self) -> None:
+        self.send(LiveRequest(activity_start=types.ActivityStart()))
+
+    def send_activity_end(self) -> None:
+        self.send(LiveRequest(activity_end=types.ActivityEnd()))
+
+    def send_audio_stream_end(self) -> None:
+        self.send(LiveRequest(audio_stream_end=True))
+
+    def send(self, req: LiveRequest) -> None:
+        """Append ``req``.
+
+        Raises:
+            ValueError: its content would end ADK's sender.
+            LiveRequestQueueFull: there is no room for it.
+        """
+        if req.content is not None:
+            _check(req.content)
+        if req.close:
+            self._closed = True
+        elif _is_audio(req):
+            self._audio_s += _seconds(req)
+        else:
+            if len(self._requests) >= self._max_requests and not self._drop_image():
+                raise LiveRequestQueueFull
+            if _is_image(req):
+                self._images += 1
+        if not self._requests:
+            self._waiting_since = self._clock()
+        self._requests.append(req)
+        while self._audio_s > self._audio_limit_s:
+            self._on_audio_dropped(self._drop_audio())
+        while self._images > self._max_images:
+            self._drop_image()
+        self._available.set()
+
+    # What is taken out ------------------------------------------------------
+
+    async def get(self) -> LiveRequest:
+        """The oldest request; waits for one.  A cancellation loses none."""
+        while not self._requests:
+            self._available.clear()
+            await self._available.wait()
+        req = self._requests.popleft()
+        self._waiting_since = self._clock() if self._requests else None
+        self._forget(req)
+        return req
+
+    def start_over(self) -> None:
+        """Prepare for a new run: what only the old one could use goes, text is kept."""
+        kept = [req for req in self._requests if _outlives_run(req)]
+        dropped_s = self._audio_s
+        self._requests = deque(kept)
+        self._audio_s = 0.0
+        self._images = sum(map(_is_image, kept))
+        self._waiting_since = self._clock() if kept else None
+        if dropped_s:
+            self._on_audio_dropped(dropped_s)
+
+    def waited_s(self) -> float:
+        """How long nothing has been taken although something is there; 0 if nothing is."""
+        return 0.0 if self._waiting_since is None else self._clock() - self._waiting_since
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    # ------------------------------------------------------------------------
+
+    def _drop_audio(self) -> float:
+        return self._drop_first(_is_audio)
+
+    def _drop_image(self) -> bool:
+        if not self._images:
+            return False
+        self._drop_first(_is_image)
+        logger.warning("a picture was dropped: the agent does not take any")
+        return True
+
+    def _drop_first(self, kind: Callable[[LiveRequest], bool]) -> float:
+        """Removes the oldest request of a kind, which there is; returns its seconds of audio."""
+        at = next(n for n, req in enumerate(self._requests) if kind(req))
+        req = self._requests[at]
+        del self._requests[at]
+        self._forget(req)
+        return _seconds(req)
+
+    def _forget(self, req: LiveRequest) -> None:
+        if _is_audio(req):
+            self._audio_s = max(0.0, self._audio_s - _seconds(req))
+        elif _is_image(req):
+            self._images -= 1
+
+
+def _check(content: types.Content) -> None:
+    if not content.parts:
+        raise ValueError("a content needs parts")
+    if any(part.function_call is not None for part in content.parts):
+        raise ValueError("a user's content cannot hold a function call")
+
+
+def _is_audio(req: LiveRequest) -> bool:
+    return req.blob is not None and (req.blob.mime_type or "").startswith("audio/")
+
+
+def _is_image(req: LiveRequest) -> bool:
+    return req.blob is not None and not (req.blob.mime_type or "").startswith("audio/")
+
+
+def _seconds(req: LiveRequest) -> float:
+    blob = req.blob
+    if blob is None or blob.data is None or not _is_audio(req):
+        return 0.0
+    return len(blob.data) / 2 / rate_of(blob.mime_type or "")
+
+
+def _outlives_run(req: LiveRequest) -> bool:
+    """Whether another run can use it: text, pictures and state, but no tool's result."""
+    if req.state_delta or _is_image(req):
+        return True
+    parts = req.content.parts if req.content is not None else None
+    return bool(parts) and all(part.function_response is None for part in parts or [])
