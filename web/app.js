@@ -145,7 +145,7 @@ class Page {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.isComposing) this.#conversation.interrupt();
     });
-    this.#scroll.addEventListener("scroll", () => this.#followEnd());
+    this.#scroll.addEventListener("scroll", () => this.#noteScroll());
     new ResizeObserver(() => this.#scrollToEnd()).observe(this.#scroll);
     this.#start.addEventListener("click", () => this.#startAudio());
     this.#mute.addEventListener("click", () => this.#toggleMute());
@@ -313,8 +313,8 @@ class Page {
     this.#notice.hidden = true;
   }
 
-  /** Keeps the newest row in sight, unless the person has scrolled up. */
-  #followEnd() {
+  /** The newest row is kept in sight, unless the person has scrolled up. */
+  #noteScroll() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
     this.#followsEnd = scrollHeight - scrollTop - clientHeight < 80;
   }

@@ -28,8 +28,19 @@ export const CallState = Object.freeze({
 });
 
 const MESSAGE_TYPES = new Set([
-  "ready", "state", "text", "transcript", "turn", "tool", "session_state",
-  "agent", "latency", "usage", "error", "goaway", "pong",
+  "ready",
+  "state",
+  "text",
+  "transcript",
+  "turn",
+  "tool",
+  "session_state",
+  "agent",
+  "latency",
+  "usage",
+  "error",
+  "goaway",
+  "pong",
 ]);
 
 const REQUEST_TIMEOUT_MS = 20_000;
@@ -354,7 +365,9 @@ export class Call extends EventTarget {
 
   /** @param {string} reason */
   #onGoAway(reason) {
-    this.#lastWords = new CallProblem(reason, { retryable: !["replaced", "idle"].includes(reason) });
+    this.#lastWords = new CallProblem(reason, {
+      retryable: !["replaced", "idle"].includes(reason),
+    });
     this.#lastWordsAt = Infinity; // However long the call goes on, this is why it ends.
     if (reason === "replaced") this.#end(this.#lastWords);
   }
@@ -463,7 +476,17 @@ async function problemOf(response) {
   const retryAfterS = Number(response.headers.get("retry-after")) || 0;
   const { status } = response;
   /** @type {Record<number, string>} */
-  const codes = { 401: "unauthorized", 403: "forbidden", 429: "too_many", 502: "agent_unreachable", 503: "busy" };
+  const codes = {
+    401: "unauthorized",
+    403: "forbidden",
+    429: "too_many",
+    502: "agent_unreachable",
+    503: "busy",
+  };
   const code = codes[status] ?? (status >= 500 ? "server_error" : "refused");
-  return new CallProblem(code, { message, retryable: status === 429 || status >= 500, retryAfterS });
+  return new CallProblem(code, {
+    message,
+    retryable: status === 429 || status >= 500,
+    retryAfterS,
+  });
 }

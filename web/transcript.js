@@ -126,7 +126,8 @@ export class Transcript {
     }
     const row = { role: /** @type {const} */ ("user"), turn, call: this.#call, text, final };
     const answer = this.#entries.find(
-      (entry) => entry.row.call === this.#call && entry.row.role === "agent" && entry.row.turn >= turn,
+      (entry) =>
+        entry.row.call === this.#call && entry.row.role === "agent" && entry.row.turn >= turn,
     );
     // A transcript can come after the answer to it; it is read before it.
     this.#insert(row, answer);

@@ -235,6 +235,23 @@ async def test_mute_outlives_a_lost_connection(browser: Browser, server: StandIn
         assert await again.received.get() == {"type": "mute", "muted": True}
 
 
+async def test_level_shows_that_the_microphone_hears(
+    browser: Browser, server: StandInServer
+) -> None:
+    """The fake microphone beeps once a second: the bar must move."""
+    async with open_call_page(browser, server.url) as page:
+        await take_call(server, page)
+        await page.start_audio.click()
+        await take_call(server, page)
+        async with asyncio.timeout(10):
+            await page.page.evaluate("""async () => {
+              const style = getComputedStyle(document.querySelector("#level"));
+              while (Number(style.getPropertyValue("--level")) < 0.2) {
+                await new Promise(requestAnimationFrame);
+              }
+            }""")
+
+
 async def test_escape_and_button_interrupt_the_answer(
     browser: Browser, server: StandInServer
 ) -> None:

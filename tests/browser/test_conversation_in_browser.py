@@ -31,8 +31,10 @@ TAIL_S = 60.0
 """Chromium repeats the last 10 ms of the file for ever: they are silence."""
 ANSWER_TIMEOUT_MS = 30_000
 
-START_RECORDING = """() => {
-  const recorder = new MediaRecorder(document.querySelector("#remote").srcObject);
+START_RECORDING = """async () => {
+  const loudspeaker = document.querySelector("#remote");
+  while (!loudspeaker.srcObject) await new Promise((resolve) => setTimeout(resolve, 20));
+  const recorder = new MediaRecorder(loudspeaker.srcObject);
   const pieces = [];
   recorder.addEventListener("dataavailable", (event) => pieces.push(event.data));
   recorder.start(100);
@@ -81,7 +83,6 @@ async def start_audio(page: CallPage) -> None:
     await page.wait_connected()
     await page.start_audio.click()
     await expect(page.hang_up).to_be_visible()
-    await page.page.wait_for_function("document.querySelector('#remote').srcObject !== null")
     await page.page.evaluate(START_RECORDING)
     await page.wait_connected()
 
