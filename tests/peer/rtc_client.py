@@ -35,6 +35,8 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
+from rtc_server.media.opus import OpusEncoder
+from rtc_server.media.pcm import frame_bytes
 from rtc_server.peer import aiortc_internals
 
 __all__ = ["Microphone", "ReceivedPacket", "RtcClient", "dominant_frequency", "tone"]
@@ -83,12 +85,7 @@ class Microphone(MediaStreamTrack):
         self._pcm: deque[bytes] = deque()
         self._begun_at: float | None = None
         self._frames = 0
-        self._encoder = av.CodecContext.create("libopus", "w")
-        self._encoder.sample_rate = RATE
-        self._encoder.format = "s16"
-        self._encoder.layout = "mono"
-        self._encoder.options = {"application": "voip", "frame_duration": "20"}
-        self._encoder.time_base = fractions.Fraction(1, RATE)
+        self._encoder = OpusEncoder(RATE)
 
     def say(self, pcm: bytes) -> None:
         """Queue 48 kHz mono s16 samples; the last frame is padded."""
@@ -117,17 +114,13 @@ class Microphone(MediaStreamTrack):
             self._frames += 1
             if self.paused:
                 continue
-            frame = av.AudioFrame(format="s16", layout="mono", samples=FRAME)
-            frame.sample_rate = RATE
-            frame.planes[0].update(self._pcm.popleft() if self._pcm else bytes(2 * FRAME))
-            frame.pts = pts
-            frame.time_base = fractions.Fraction(1, RATE)
-            for packet in self._encoder.encode(frame):
-                outgoing = av.Packet(bytes(packet))
-                outgoing.pts = pts
-                outgoing.time_base = fractions.Fraction(1, RATE)
-                self.sent += 1
-                return outgoing
+            packet = av.Packet(
+                self._encoder.encode(self._pcm.popleft() if self._pcm else bytes(2 * FRAME))
+            )
+            packet.pts = pts
+            packet.time_base = fractions.Fraction(1, RATE)
+            self.sent += 1
+            return packet
 
 
 class RtcClient:
@@ -264,14 +257,14 @@ class RtcClient:
     def pcm(self) -> bytes:
         """All that was received, decoded in order of sequence number: 48 kHz mono s16."""
         decoder = av.CodecContext.create("libopus", "r")
+        decoder.thread_count = 1
         decoder.sample_rate = RATE
         decoder.layout = "mono"
-        decoder.format = "s16"
         pieces = []
         for packet in self.packets:
             for frame in decoder.decode(av.Packet(packet.payload)):
                 assert isinstance(frame, av.AudioFrame)
-                pieces.append(frame.to_ndarray().astype("<i2").reshape(-1).tobytes())
+                pieces.append(frame_bytes(frame))
         return b"".join(pieces)
 
     # From aiortc

@@ -1,0 +1,192 @@
+"""The caller's voice on its way to the agent: RTP to Opus to 20 ms of 16 kHz PCM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import aiortc.rtp
+
+from ..media.opus import OpusDecoder, OpusError
+from ..media.opus_packet import CLOCK_RATE, duration_ticks
+from ..media.pcm import Framer
+from ..media.receive_buffer import (
+    Ended,
+    Frame,
+    Lost,
+    ReceiveBuffer,
+    Received,
+    ReceiveStatistics,
+    RtpPacket,
+    Silence,
+)
+from ..media.speech_detector import SpeechDetector
+from ..metrics import Metrics
+from .token_bucket import TokenBucket
+
+__all__ = ["PIECE_BYTES", "Uplink", "UplinkAudio", "UplinkSink"]
+
+logger = logging.getLogger(__name__)
+
+PIECE_MS = 20
+_BYTES_PER_MS = 16_000 // 1000 * 2
+PIECE_BYTES = PIECE_MS * _BYTES_PER_MS
+
+_OVERRATE = 1.25
+_BURST_S = 10.0
+"""A caller may send 1.25 seconds of audio a second, and 10 s at once after a stall of the
+network.  More than that is no microphone, and decoding it would cost the other calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkAudio:
+    """20 ms of the caller's audio."""
+
+    pcm: bytes = field(repr=False)
+    """16 kHz mono s16 little-endian, 640 bytes."""
+
+    arrived_at: float | None
+    """Monotonic seconds at which the packet with its last samples arrived; None: concealment
+    of a lost packet, or silence while the stream pauses."""
+
+    speech: bool
+    """Whether our own detector judged it to be speech."""
+
+
+class UplinkSink(Protocol):
+    """Takes the caller's audio; called on the loop, must be quick."""
+
+    def on_audio(self, audio: UplinkAudio) -> None:
+        """The next 20 ms."""
+
+    def on_stream_end(self) -> None:
+        """The stream has paused for so long that nothing is filled in any more."""
+
+
+class Uplink:
+    """Orders, decodes and conceals the caller's packets and cuts them into pieces.
+
+    All work is done in :meth:`on_packet`, as the packet arrives, or in one timer of the
+    loop for what becomes due by time alone.  Times are of ``clock``; the timer is set by
+    differences, so that the loop's clock need not be the same.  :meth:`close` ends the
+    timer; nothing else is held.
+    """
+
+    def __init__(
+        self,
+        sink: UplinkSink,
+        *,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._buffer = ReceiveBuffer(ptime_ms=PIECE_MS)
+        self._decoder = OpusDecoder()
+        self._framer = Framer(PIECE_BYTES)
+        self._detector = SpeechDetector()
+        self._budget = TokenBucket(_OVERRATE, _BURST_S)
+        self._packets = metrics.packets.labels("uplink")
+        self._lost = metrics.packets_lost.labels("uplink")
+        self._flooded = metrics.audio_dropped.labels("uplink", "flood")
+        self._lost_counted = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._closed = False
+        self._complained = False
+
+    def on_packet(self, packet: aiortc.rtp.RtpPacket) -> None:
+        """Take a packet from aiortc's receive loop; never raises."""
+        if self._closed:
+            return
+        now = self._clock()
+        self._packets.inc()
+        received = RtpPacket(
+            packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload, now
+        )
+        self._guarded(lambda: self._take(self._buffer.push(received, now)))
+
+    def statistics(self) -> ReceiveStatistics:
+        """What became of the packets so far."""
+        return self._buffer.statistics()
+
+    def close(self) -> None:
+        """Stop the timer and take nothing more; may be called twice."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # Timer
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._guarded(lambda: self._take(self._buffer.poll(self._clock())))
+
+    def _set_timer(self) -> None:
+        deadline = self._buffer.deadline
+        if deadline is None or self._closed:
+            return
+        if self._timer is not None:
+            # It moves on with each packet: what fires too early looks again.
+            if self._timer_at <= deadline:
+                return
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(max(0.0, deadline - self._clock()), self._on_timer)
+
+    def _guarded(self, work: Callable[[], Any]) -> None:
+        try:
+            work()
+        except Exception:
+            # aiortc's receive loop would end, and with it the call; a packet is worth less.
+            if not self._complained:
+                self._complained = True
+                logger.exception("uplink audio is lost: further failures are not logged")
+        self._set_timer()
+
+    # Audio
+
+    def _take(self, items: Iterable[Received]) -> None:
+        for item in items:
+            match item:
+                case Frame(payload, arrived_at):
+                    self._decode(payload, arrived_at)
+                case Lost(duration_ms):
+                    self._pass_on(self._decoder.conceal(duration_ms), None)
+                case Silence(duration_ms):
+                    self._pass_on(bytes(duration_ms * _BYTES_PER_MS), None)
+                case Ended():
+                    self._end_stream()
+        lost = self._buffer.statistics().lost
+        self._lost.inc(lost - self._lost_counted)
+        self._lost_counted = lost
+
+    def _decode(self, payload: bytes, arrived_at: float) -> None:
+        ticks = duration_ticks(payload)
+        seconds = PIECE_MS / 1000 if ticks is None else ticks / CLOCK_RATE
+        if not self._budget.take(arrived_at, seconds):
+            self._flooded.inc(seconds)
+            return
+        try:
+            pcm = self._decoder.decode(payload)
+        except OpusError:
+            self._pass_on(self._decoder.conceal(PIECE_MS), None)
+        else:
+            self._pass_on(pcm, arrived_at)
+
+    def _pass_on(self, pcm: bytes, arrived_at: float | None) -> None:
+        for piece in self._framer.push(pcm):
+            speech = arrived_at is not None and self._detector.push(piece)
+            self._sink.on_audio(UplinkAudio(piece, arrived_at, speech))
+
+    def _end_stream(self) -> None:
+        tail = self._framer.flush()
+        if tail is not None:
+            self._sink.on_audio(UplinkAudio(tail, None, False))
+        self._sink.on_stream_end()
