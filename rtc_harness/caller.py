@@ -119,7 +119,7 @@ class _Run:
             question = await self._ask(turn)
             if spoken_into is not None:
                 self._interrupted[index] = self._asked[spoken_into]
-                await self._answer(spoken_into)
+                await self._answer(spoken_into, settle=False)
                 spoken_into = None
             if self._plan.barge_in_s is not None and index < last:
                 await self._wait_for_barge_in(index, question, self._plan.barge_in_s)
@@ -184,11 +184,11 @@ class _Run:
             raise self._fail(index, error) from None
         await asyncio.sleep(after_s)
 
-    async def _answer(self, index: int) -> Answer:
+    async def _answer(self, index: int, *, settle: bool = True) -> Answer:
         assert self.client is not None
         question = self._asked[index]
         try:
-            answer = await self.client.answer_to(question, self._plan.timeout_s)
+            answer = await self.client.answer_to(question, self._plan.timeout_s, settle=settle)
         except HarnessError as error:
             raise self._fail(index, error) from None
         self._narrator.line("time", _timings(question, answer), time.monotonic())

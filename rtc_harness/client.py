@@ -267,19 +267,25 @@ class RtcClient:
 
     # --------------------------------------------------------------- listening
 
-    async def answer_to(self, question: Question, timeout_s: float = 30.0) -> Answer:
+    async def answer_to(
+        self, question: Question, timeout_s: float = 30.0, *, settle: bool = True
+    ) -> Answer:
         """The answer to a turn, when its ``turn`` message has come and it is quiet.
+
+        Without ``settle`` it is returned as soon as it is over, quiet or not.
 
         Raises:
             Unanswered: none came within ``timeout_s`` of the question's end.
             CallEndedEarly: the call was over before.
         """
-        left_s = question.ended_at + timeout_s - time.monotonic()
+        deadline = question.ended_at + timeout_s
+        left_s = deadline - time.monotonic()
         answer = await self.until(lambda: self.conversation.answer_to(question), left_s)
-        if answer is None:
-            why = self.conversation.why_unanswered(question)
+        if answer is None or (answer.ended_at or 0.0) > deadline:
+            why = self.conversation.why_unanswered(question) if answer is None else "it was late"
             raise Unanswered(f"The agent did not answer within {timeout_s:g} s: {why}.")
-        await self._wait_for_quiet(answer)
+        if settle:
+            await self._wait_for_quiet(answer)
         return answer
 
     async def next_turn(self, timeout_s: float = 30.0) -> Answer:

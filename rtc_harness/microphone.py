@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import av
 import numpy as np
@@ -116,7 +117,7 @@ class Microphone(MediaStreamTrack):
         """Send packets again."""
         self._flowing.set()
 
-    async def recv(self) -> av.Packet[av.AudioStream]:
+    async def recv(self) -> av.Packet[Any]:
         """The next packet, when it is due.
 
         Raises:

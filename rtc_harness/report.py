@@ -19,7 +19,16 @@ from typing import Any
 from .conversation import Answer, Question
 from .errors import HarnessError
 
-__all__ = ["barge_in_ms", "mouth_to_ear_ms", "response_ms", "turn_report", "write_report"]
+__all__ = [
+    "answer_report",
+    "audible_ms",
+    "barge_in_ms",
+    "mouth_to_ear_ms",
+    "response_ms",
+    "turn_report",
+    "unasked",
+    "write_report",
+]
 
 
 def response_ms(question: Question, answer: Answer) -> float | None:
@@ -45,6 +54,13 @@ def barge_in_ms(question: Question, interrupted: Answer) -> float | None:
     if not interrupted.interrupted or not interrupted.sounds:
         return None
     return _ms(max(0.0, interrupted.sounds[-1].ended_at - question.began_at))
+
+
+def audible_ms(answer: Answer) -> float:
+    """From its first audible sample to its last, as they arrived: what ``heard_ms`` counts."""
+    if not answer.sounds:
+        return 0.0
+    return _ms(answer.sounds[-1].ended_at - answer.sounds[0].began_at)
 
 
 def turn_report(
@@ -83,6 +99,7 @@ def answer_report(answer: Answer) -> dict[str, Any]:
         "usage": answer.usage,
         "tools": answer.tools,
         "received_audio_ms": round(answer.audio_ms, 1),
+        "audible_ms": audible_ms(answer),
         "interrupted": answer.interrupted,
         "heard_ms": answer.heard_ms,
         "heard_text": answer.heard_text,

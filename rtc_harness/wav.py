@@ -8,6 +8,7 @@ Python 3.12).  Source: Microsoft's *Multiple channel audio data and WAVE files*.
 
 from __future__ import annotations
 
+import io
 import struct
 import wave
 from dataclasses import dataclass
@@ -85,12 +86,14 @@ def write_wav(path: str | Path, samples: Samples) -> None:
     Raises:
         WavError: the file cannot be written.
     """
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(samples.astype("<i2", copy=False).tobytes())
     try:
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(SAMPLE_RATE)
-            file.writeframes(samples.astype("<i2", copy=False).tobytes())
+        Path(path).write_bytes(buffer.getvalue())
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise WavError(f"{path} cannot be written: {reason}.") from None
