@@ -60,6 +60,8 @@ class Page {
   #wasHeld = sessionStorage.getItem(TRANSCRIPT_KEY) !== null;
   /** @type {LevelMeter | null} */
   #meter = null;
+  /** Whether the agent's next words make the notice outdated. */
+  #noticeIsPassing = false;
   /** @type {(() => void) | null} */
   #action = null;
 
@@ -103,6 +105,11 @@ class Page {
         break;
       case "error":
         this.#showNotice(message.message);
+        this.#noticeIsPassing = message.retryable;
+        break;
+      case "text":
+      case "transcript":
+        if (this.#noticeIsPassing && message.role !== "user") this.#hideNotice();
         break;
     }
     this.#transcript.take(message);
@@ -306,6 +313,7 @@ class Page {
     this.#noticeAction.hidden = !action;
     this.#noticeAction.textContent = action ?? "";
     this.#action = act ?? null;
+    this.#noticeIsPassing = false;
     this.#notice.hidden = false;
   }
 

@@ -10,7 +10,7 @@
  * @module conversation
  */
 
-import { Call, CallProblem } from "./call.js";
+import { Call, CallProblem, CallState } from "./call.js";
 
 /** @enum {string} Where the line to the server stands. */
 export const Line = Object.freeze({
@@ -230,12 +230,14 @@ export class Conversation extends EventTarget {
 
   /**
    * Keeps a call until the one that replaces it is up: the server ends it by `replaced`.
+   * One that was not up yet is dropped at once, so that it cannot come second.
    *
    * @param {Call | null} call
    */
   #retire(call) {
     this.#replaced?.close();
     this.#replaced = call;
+    if (call?.state !== CallState.CONNECTED) call?.close();
   }
 
   #stopMicrophone() {

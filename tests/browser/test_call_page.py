@@ -409,6 +409,17 @@ async def test_failed_agent_is_said_in_words_and_not_redialled(
         assert len(server.calls) == 1
 
 
+async def test_error_that_passes_is_shown_until_the_agent_speaks_again(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("error", code="agent_failed", message="One moment, please.", retryable=True)
+        await expect(page.notice).to_contain_text("One moment, please.")
+        call.send("text", data="Here I am again.", turn=1)
+        await expect(page.notice).to_be_hidden()
+
+
 # -- coming and going ----------------------------------------------------------------------
 
 
