@@ -124,5 +124,5 @@ def sample(metrics: Metrics, name: str, **labels: str) -> float:
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Let the loop run until the condition holds."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.005)  # noqa: ASYNC110 - other code's state, without an event
+        while not condition():  # noqa: ASYNC110 - other code's state, without an event
+            await asyncio.sleep(0.005)
