@@ -1,0 +1,305 @@
+"""``rtc-server``: commands and options, and nothing behind them.
+
+This is the one place that reads the command line and the environment.  What is heavy to
+import (ADK, aiortc) is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from . import __version__, logs
+from .errors import ConfigurationError
+from .settings import Limits, Settings
+
+__all__ = ["main"]
+
+_DEFAULTS = Settings()
+
+
+class _Failure(click.ClickException):
+    """One sentence on standard error, exit status 2."""
+
+    exit_code = 2
+
+
+class _Commands(click.Group):
+    """The group of all commands; ``call`` comes from the harness, imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "call"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "call":
+            from rtc_harness.cli import call_command
+
+            return call_command
+        return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        message = None
+        try:
+            return super().invoke(ctx)
+        except* ConfigurationError as group:  # bare, or out of the server's TaskGroup
+            message = str(_first(group))
+        raise _Failure(message)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _option(name: str, **kwargs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that the environment variable ``RTC_SERVER_<OPTION>`` sets as well."""
+    variable = "RTC_SERVER_" + name.removeprefix("--").replace("-", "_").upper()
+    kwargs.setdefault("show_default", True)
+    return click.option(name, envvar=variable, show_envvar=True, **kwargs)
+
+
+def _list_option(name: str, **kwargs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that may be given several times, with several values by comma each time."""
+    return _option(name, multiple=True, callback=_split, show_default=False, **kwargs)
+
+
+def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(one.strip() for value in values for one in value.split(",") if one.strip())
+
+
+def _split_addresses(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    addresses = _split(ctx, param, values)
+    for address in addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise click.BadParameter(f"{address} is not an IP address.") from None
+    return addresses
+
+
+def _port_range(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """``LOW-HIGH``, both included."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", value)
+    if match is None:
+        raise click.BadParameter("A range of ports looks like 50000-50999.")
+    low, high = int(match[1]), int(match[2])
+    if not 0 < low <= high < 65536:
+        raise click.BadParameter("Ports run from 1 to 65535, the lower one first.")
+    return low, high
+
+
+_SECONDS = click.FloatRange(min=0, min_open=True)
+
+_agent_argument = click.argument("agent", default=_DEFAULTS.agent)
+_host_option = _option("--host", default=_DEFAULTS.host, help="Address to listen on.")
+_port_option = _option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=_DEFAULTS.port,
+    help="TCP port to listen on; 0 takes a free one.",
+)
+_udp_ports_option = _option(
+    "--udp-ports",
+    metavar="LOW-HIGH",
+    callback=_port_range,
+    help="UDP ports of media; any free one by default.",
+)
+_secret_option = _option(
+    "--auth-secret",
+    help="Secret of the call tokens, 32 bytes or more; better set by the environment.",
+)
+
+
+@click.group(cls=_Commands)
+@click.version_option(__version__, prog_name="rtc-server")
+def main() -> None:
+    """A WebRTC media server that puts a person in a call with a Google ADK agent."""
+
+
+@main.command()
+@_agent_argument
+@_host_option
+@_port_option
+@_secret_option
+@click.option(
+    "--no-auth",
+    is_flag=True,
+    envvar="RTC_SERVER_NO_AUTH",
+    show_envvar=True,
+    help="Let anybody call who reaches the address, also from other machines.",
+)
+@_list_option("--allow-origin", help="Further origin whose pages may call: https://example.org")
+@_list_option("--allow-host", help="Further host name that is answered, with or without port.")
+@_list_option("--allow-run-config", help="Field of ADK's RunConfig that an offer may set.")
+@_list_option("--allow-state", help="Key of the session state that crosses the data channel.")
+@_option("--show-tools", is_flag=True, help="Send tool arguments and results to all callers.")
+@_list_option("--ice-server", help="STUN or TURN URL that clients are given.")
+@_option(
+    "--public-ip",
+    multiple=True,
+    callback=_split_addresses,
+    show_default=False,
+    help="Address to offer beside the machine's own (1:1 NAT).",
+)
+@_udp_ports_option
+@_option("--max-calls", type=click.IntRange(1), help="Calls at once; more get 503.")
+@_option("--max-call-seconds", type=_SECONDS, help="Longest call.")
+@_option("--idle-seconds", type=_SECONDS, help="A call in which nobody speaks this long ends.")
+@_option(
+    "--resume-seconds",
+    type=_SECONDS,
+    default=_DEFAULTS.limits.resume_s,
+    help="How long a conversation may be taken up again with its resume token.",
+)
+@_option(
+    "--drain-seconds",
+    type=click.FloatRange(min=0),
+    default=_DEFAULTS.limits.drain_s,
+    help="How long calls may go on after Ctrl-C or SIGTERM.",
+)
+@_option("--tls-cert", help="Certificate chain (PEM file): serve HTTPS.")
+@_option("--tls-key", help="Private key of the certificate (PEM file).")
+@_option(
+    "--modality",
+    type=click.Choice(["audio", "text"]),
+    default=_DEFAULTS.modality,
+    help="Modality of a call that names none.",
+)
+@_option("--voice", help="Prebuilt voice asked of the model.")
+@_option("--greeting", help="First user turn of a new conversation, so that the agent begins.")
+@_option(
+    "--text-during-speech",
+    type=click.Choice(["interrupt", "queue"]),
+    default=_DEFAULTS.text_during_speech,
+    help="What typed text does to a running answer.",
+)
+@_option("--metrics-public", is_flag=True, help="Show /metrics to other machines too.")
+@_option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Log lines.")
+@_option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    help="Least level that is logged.",
+)
+def serve(log_format: logs.LogFormat, log_level: str, no_auth: bool, **options: Any) -> None:
+    """Serve calls to AGENT.
+
+    AGENT is an ADK agent folder (agent.py with root_agent or app, as `adk web` takes it),
+    package.module:attribute, or local: the embedded agent, which works offline.
+    """
+    settings = _settings(options)
+    _check_exposure(settings, no_auth=no_auth)
+    logs.configure(log_format, log_level)
+    _hush_adk()
+    from .app import serve as serve_calls
+
+    def started(url: str) -> None:
+        click.echo(f"Serving {settings.agent} on {url}  (Ctrl-C stops)")
+
+    asyncio.run(serve_calls(settings, on_started=started))
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    """The settings that the options of ``serve`` make."""
+    if (options["tls_cert"] is None) != (options["tls_key"] is None):
+        raise ConfigurationError("HTTPS needs both --tls-cert and --tls-key.")
+    limits = Limits(
+        max_calls=options.pop("max_calls"),
+        max_call_s=options.pop("max_call_seconds"),
+        idle_s=options.pop("idle_seconds"),
+        resume_s=options.pop("resume_seconds"),
+        drain_s=options.pop("drain_seconds"),
+    )
+    return Settings(
+        allow_origins=options.pop("allow_origin"),
+        allow_hosts=options.pop("allow_host"),
+        ice_servers=options.pop("ice_server"),
+        public_ips=options.pop("public_ip"),
+        limits=limits,
+        **options,
+    )
+
+
+def _check_exposure(settings: Settings, *, no_auth: bool) -> None:
+    """An agent costs money and has tools: it is not given to a network by accident."""
+    if settings.auth_secret is not None or no_auth or _is_loopback(settings.host):
+        return
+    raise ConfigurationError(
+        f"Other machines could call on {settings.host}: give an --auth-secret, "
+        "or --no-auth if anybody may."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@main.command()
+@_option("--user-id", required=True, help="Whom the token speaks for.")
+@_option("--session-id", help="Narrow the token to this session.")
+@_option("--ttl", type=_SECONDS, default=60.0, help="Seconds the token is good for.")
+@_secret_option
+def token(user_id: str, session_id: str | None, ttl: float, auth_secret: str | None) -> None:
+    """Mint a call token."""
+    if not auth_secret:
+        raise ConfigurationError(
+            "A token is signed with the server's secret: give --auth-secret "
+            "or set RTC_SERVER_AUTH_SECRET."
+        )
+    from .auth import Tokens
+
+    tokens = Tokens(auth_secret)
+    try:
+        minted = tokens.mint(user_id, session_id, ttl_s=ttl, now=time.time())
+    except ValueError:
+        raise ConfigurationError(
+            "An id has 1 to 128 printable characters, no space around; a lifetime is finite."
+        ) from None
+    click.echo(minted)
+
+
+@main.command()
+@_agent_argument
+@_host_option
+@_port_option
+@_udp_ports_option
+@_secret_option
+def doctor(agent: str, **options: Any) -> None:
+    """Check what calls need, and say what to mend.
+
+    Looks at the codec, the addresses and ports, AGENT and its keys. Exit status 1 if
+    anything is broken.
+    """
+    _hush_adk()
+    from .doctor import State, examine
+
+    is_broken = False
+    for finding in examine(Settings(agent=agent, **options), os.environ):
+        click.echo(f"{finding.state.value:<6}  {finding.subject}: {finding.words}")
+        is_broken |= finding.state is State.BROKEN
+    click.get_current_context().exit(1 if is_broken else 0)
+
+
+def _hush_adk() -> None:
+    """ADK says of its live API, at every start, that it is experimental."""
+    warnings.filterwarnings("ignore", message=".*EXPERIMENTAL.*", category=UserWarning)

@@ -1,0 +1,120 @@
+"""What the doctor finds, and what it says to mend."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+import pytest
+from click.testing import CliRunner
+
+from rtc_server import doctor
+from rtc_server.cli import main
+from rtc_server.doctor import State
+from rtc_server.settings import Settings
+
+
+def test_opus_is_encoded_and_decoded() -> None:
+    assert doctor.check_opus().state is State.OK
+
+
+def test_the_addresses_of_the_machine_are_named() -> None:
+    finding = doctor.check_addresses(["192.0.2.7", "2001:db8::7"])
+    assert finding.state is State.OK
+    assert "192.0.2.7" in finding.words
+
+
+def test_loopback_is_no_address_that_ice_offers() -> None:
+    assert not {"127.0.0.1", "::1"}.intersection(doctor.candidate_addresses())
+
+
+def test_with_only_loopback_it_says_that_browsers_cannot_connect_and_what_to_do() -> None:
+    finding = doctor.check_addresses([])
+    assert finding.state is State.NOTE
+    assert "browser gathers no candidate" in finding.words
+    assert "bring up a network interface" in finding.words
+
+
+def test_a_datagram_goes_over_loopback() -> None:
+    assert doctor.check_udp(None).state is State.OK
+
+
+def test_a_free_port_of_the_range_is_found_beside_one_that_is_taken() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert doctor.check_udp((port, port)).state is State.BROKEN
+        assert "--udp-ports" in doctor.check_udp((port, port)).words
+        wide = doctor.check_udp((port, min(port + 200, 65535)))
+        assert wide.state is State.OK
+
+
+def test_a_free_port_is_free_and_a_taken_one_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        finding = doctor.check_port("127.0.0.1", port)
+        assert finding.state is State.BROKEN
+        assert "--port" in finding.words
+    assert doctor.check_port("127.0.0.1", port).state is State.OK
+    assert doctor.check_port("::1", 0).state in (State.OK, State.BROKEN)  # without IPv6
+
+
+def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
+    finding = doctor.check_port("192.0.2.77", 0)
+    assert finding.state is State.BROKEN
+    assert "--host" in finding.words
+
+
+def test_a_weak_secret_is_broken_and_not_repeated() -> None:
+    assert doctor.check_secret(Settings()).state is State.OK
+    assert doctor.check_secret(Settings(auth_secret="x" * 32)).state is State.OK
+    finding = doctor.check_secret(Settings(auth_secret="hunter2"))
+    assert finding.state is State.BROKEN
+    assert "hunter2" not in finding.words
+
+
+@pytest.mark.parametrize(
+    ("environ", "state", "word"),
+    [
+        ({"GOOGLE_API_KEY": "SENTINEL"}, State.OK, "AI Studio"),
+        ({"GEMINI_API_KEY": "SENTINEL"}, State.OK, "AI Studio"),
+        ({}, State.NOTE, ".env"),
+        ({"GOOGLE_GENAI_USE_VERTEXAI": "TRUE"}, State.NOTE, "GOOGLE_CLOUD_PROJECT"),
+        (
+            {
+                "GOOGLE_GENAI_USE_VERTEXAI": "1",
+                "GOOGLE_CLOUD_PROJECT": "SENTINEL",
+                "GOOGLE_CLOUD_LOCATION": "SENTINEL",
+            },
+            State.OK,
+            "Vertex",
+        ),
+    ],
+)
+def test_keys_are_looked_for_and_never_shown(
+    environ: Mapping[str, str], state: State, word: str
+) -> None:
+    finding = doctor.check_keys("my_agent", environ)
+    assert finding.state is state
+    assert word in finding.words
+    assert "SENTINEL" not in finding.words
+
+
+def test_the_embedded_agent_needs_no_key() -> None:
+    assert doctor.check_keys("local", {}).state is State.OK
+
+
+def test_an_agent_that_does_not_load_is_broken() -> None:
+    finding = doctor.check_agent("no.such.package:agent")
+    assert finding.state is State.BROKEN
+
+
+def test_the_command_says_a_line_each_and_fails_if_anything_is_broken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(main, ["doctor", "no.such.package:agent", "--port", port])
+    assert result.exit_code == 1, result.output
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines if "HTTP port:" in line] == ["BROKEN"]
+    assert [line.split()[0] for line in lines if "agent:" in line] == ["BROKEN"]
+    assert [line.split()[0] for line in lines if "Opus:" in line] == ["ok"]
