@@ -9,7 +9,7 @@ import time
 from contextvars import ContextVar
 from typing import Literal, TextIO
 
-__all__ = ["LogFormat", "call_id", "configure"]
+__all__ = ["QUIETER", "LogFormat", "call_id", "configure"]
 
 LogFormat = Literal["text", "json"]
 
@@ -21,7 +21,7 @@ Tasks inherit it from the task that starts them, so every line of a call carries
 
 _OURS = ("rtc_server", "rtc_harness")
 
-_QUIETER = {
+QUIETER = {
     # One line for every candidate pair, and one for every RTP packet at DEBUG.
     "aioice": logging.WARNING,
     "aiortc": logging.WARNING,
@@ -50,13 +50,14 @@ def configure(
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     for old in root.handlers[:]:
-        root.removeHandler(old)
-        old.close()
+        if isinstance(old.formatter, TextFormatter | JsonFormatter):
+            root.removeHandler(old)
+            old.close()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     for name in _OURS:
         logging.getLogger(name).setLevel(level.upper())
-    for name, least in _QUIETER.items():
+    for name, least in QUIETER.items():
         logging.getLogger(name).setLevel(least)
 
 
