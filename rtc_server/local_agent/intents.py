@@ -106,7 +106,8 @@ _REMARKS: tuple[tuple[Remark, str], ...] = (
     (
         Remark.THANKS,
         r"(?:no )?(?:many )?(?:thanks|thank you|cheers)(?: .*)?"
-        r"|(?:that is )?(?:great|good|nice|perfect|wonderful|excellent|cool|awesome|well done|very good|lovely|amazing)(?: story| job)?",
+        r"|(?:that is )?(?:great|good|nice|perfect|wonderful|excellent|cool|awesome|well done"
+        r"|very good|lovely|amazing)(?: story| job)?",
     ),
     (
         Remark.GOODBYE,
@@ -146,7 +147,8 @@ _RECALL_KEYS: tuple[tuple[str, str], ...] = (
     (r"what do i (?:like|love)(?: .*)?", "likes"),
     (
         r"what (?:else )?(?:do you (?:know|remember)|can you remember"
-        r"|have you (?:learned|remembered)|do you recall)(?: about me)?|what (?:have i|did i) (?:tell|told) you(?: .*)?"
+        r"|have you (?:learned|remembered)|do you recall)(?: about me)?"
+        r"|what (?:have i|did i) (?:tell|told) you(?: .*)?"
         r"|(?:tell me )?(?:everything|all)(?: that)? you know about me|do you (?:know|remember) me"
         r"|tell me (?:something )?about (?:me|myself)",
         "",

@@ -30,6 +30,7 @@ GO_ON_NOTE = "[go on]"
 _TIMER_NOTE = re.compile(r"\[timer due: (?P<id>[^\]]*)\]")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _LOOK_BACK = 12
+_MEMORY = 64
 
 
 def timer_note(timer_id: str) -> str:
@@ -46,8 +47,9 @@ class Reply:
 
 
 def respond(contents: Sequence[types.Content]) -> Reply:
-    """Return the reply to the last of ``contents``."""
-    return _Conversation(contents).reply(len(contents))
+    """Return the reply to the last of ``contents``; only the last 64 turns are looked at."""
+    recent = contents[-_MEMORY:]
+    return _Conversation(recent).reply(len(recent))
 
 
 class _Conversation:
@@ -188,6 +190,8 @@ def _calls(content: types.Content) -> bool:
 def _intents(contents: Sequence[types.Content]) -> list[Intent]:
     """Understand the last user turn, alone or as the end of a sentence begun before it."""
     text = _text(contents[-1])
+    if text == GO_ON_NOTE or _TIMER_NOTE.fullmatch(text):
+        return []  # nobody said it
     intents = understand(text)
     if intents or len(contents) < 2:
         return intents

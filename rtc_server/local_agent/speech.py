@@ -50,6 +50,8 @@ def not_understood(text: str) -> str:
 
 def say_result(name: str, result: Mapping[str, Any]) -> str:
     """Return what the agent says to the result of the tool ``name``."""
+    if name == "finish_timer" and "error" in result:
+        return ""  # somebody has told the caller already
     say = _RESULTS.get(name)
     if name == "calculate" or (say is not None and "error" not in result):
         return (say or _calculate)(result)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
+from uuid import uuid4
 
 from google.adk.tools.function_tool import FunctionTool
 from google.adk.tools.tool_context import ToolContext
@@ -128,9 +129,7 @@ class Tools:
             return {"error": "I can only set timers between one second and a day"}
         if len(timers) >= MAX_TIMERS:
             return {"error": "there are too many timers already"}
-        taken = {timer.id for timer in timers}
-        timer_id = next(str(n) for n in range(1, MAX_TIMERS + 2) if str(n) not in taken)
-        timer = Timer(timer_id, seconds, self._clock() + seconds, label, reminder)
+        timer = Timer(uuid4().hex[:8], seconds, self._clock() + seconds, label, reminder)
         return {"set": timer.as_dict()} | self._store(tool_context, [*timers, timer])
 
     def list_timers(self, tool_context: ToolContext) -> dict[str, Any]:
