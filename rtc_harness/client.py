@@ -40,6 +40,7 @@ from .errors import CallEndedEarly, CallRefused, NeverConnected, Unanswered
 from .levels import SAMPLE_RATE, Samples
 from .listener import Listener
 from .microphone import Microphone
+from .network import network_report, with_browser_opus_parameters
 from .signalling import CallRequest, PlacedCall, Signalling
 
 __all__ = ["Message", "RtcClient"]
@@ -159,7 +160,7 @@ class RtcClient:
     ) -> None:
         deadline = self.started_at + timeout_s
         await self._connection.setLocalDescription(await self._connection.createOffer())
-        sdp = self._connection.localDescription.sdp
+        sdp = with_browser_opus_parameters(self._connection.localDescription.sdp)
         if edit_offer is not None:
             sdp = edit_offer(sdp)
         self._placed = await signalling.offer(request, sdp, timeout_s=timeout_s)
@@ -384,34 +385,19 @@ class RtcClient:
         """Packets sent, received and lost, jitter and round trip; empty without audio."""
         if self._transceiver is None or self.listener is None:
             return {}
-        report: dict[str, Any] = {
-            "packets_sent": 0,
-            "packets_received": 0,
-            "packets_lost": 0,
-            "packets_late": self.listener.late,
-            "jitter_ms": None,
-            "round_trip_ms": None,
-        }
-        for one in (await self._connection.getStats()).values():
-            if one.type == "outbound-rtp":
-                report["packets_sent"] = one.packetsSent
-            elif one.type == "inbound-rtp":
-                report["packets_received"] += one.packetsReceived
-                report["packets_lost"] += one.packetsLost
-                report["jitter_ms"] = round(one.jitter / SAMPLE_RATE * 1000, 1)
-            elif one.type == "remote-inbound-rtp" and one.roundTripTime is not None:
-                report["round_trip_ms"] = round(one.roundTripTime * 1000, 1)
-        return report
+        return network_report(await self._connection.getStats(), packets_late=self.listener.late)
 
     # ------------------------------------------------------------------ inside
 
     async def _wait_for_quiet(self, answer: Answer) -> None:
         """Wait until the answer has faded; its timings may come meanwhile.  Not for ever."""
 
+        quiet_s = _TICK_S if self.conversation.text_call else QUIET_S
+
         def quiet() -> bool | None:
             now = time.monotonic()
             ended_at = answer.ended_at or now
-            return (now - ended_at >= QUIET_S and self.conversation.is_quiet(now, QUIET_S)) or None
+            return (now - ended_at >= quiet_s and self.conversation.is_quiet(now, quiet_s)) or None
 
         try:
             await self.until(quiet, timeout_s=5.0)

@@ -93,7 +93,7 @@ def _ready(message: Mapping[str, Any]) -> str:
 
 def _heard(message: Mapping[str, Any]) -> str:
     heard_ms = message.get("heard_ms")
-    return "" if heard_ms is None else f" after {heard_ms / 1000:.2f} s"
+    return f" after {heard_ms / 1000:.2f} s" if isinstance(heard_ms, int | float) else ""
 
 
 def _tool(message: Mapping[str, Any]) -> str:

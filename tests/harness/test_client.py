@@ -10,7 +10,7 @@ import pytest
 
 from rtc_harness.caller import CallPlan, CallResult, TextTurn, WavTurn, place_call
 from rtc_harness.client import RtcClient
-from rtc_harness.errors import CallEndedEarly, NeverConnected, Unanswered
+from rtc_harness.errors import CallEndedEarly, CallRefused, NeverConnected, Unanswered
 from rtc_harness.levels import SAMPLE_RATE, audible_span
 from rtc_harness.report import audible_ms, response_ms
 from rtc_harness.signalling import CallRequest
@@ -95,6 +95,23 @@ async def test_texts_are_answered_aloud_where_audio_is_asked_for() -> None:
         assert server.offers[0]["modality"] == "audio"
     assert result.failure is None
     assert result.report["turns"][0]["audible_ms"] == pytest.approx(400, abs=60)
+
+
+async def test_offer_has_the_opus_parameters_of_a_browser() -> None:
+    """The server sees a caller who takes forward error correction, as browsers do."""
+    async with stand_in_server() as server, RtcClient.connect(server.url):
+        sdp = server.offers[0]["sdp"]
+    assert "a=rtpmap:96 opus/48000/2\r\na=fmtp:96 minptime=10;useinbandfec=1\r\n" in sdp
+
+
+async def test_offer_can_be_edited() -> None:
+    """A test may send any SDP; the server sees what it was turned into."""
+    async with stand_in_server(Behaviour.REFUSES) as server:
+        with pytest.raises(CallRefused) as raised:
+            async with RtcClient.connect(server.url, edit_offer=lambda sdp: "v=1"):
+                pytest.fail("there is no call")
+        assert raised.value.status == 503
+        assert server.offers[0]["sdp"] == "v=1"
 
 
 async def test_offer_carries_who_calls() -> None:
@@ -192,7 +209,7 @@ async def test_dropped_packets_leave_a_gap_in_the_numbers() -> None:
 @pytest.mark.parametrize(
     ("behaviour", "sentence"),
     [
-        (Behaviour.SILENT, "did not answer within 0.6 s: it stayed silent."),
+        (Behaviour.SILENT, "did not answer within 1 s: it stayed silent."),
         (Behaviour.NEVER_ENDS_ITS_TURN, "no turn message ended its answer."),
         (Behaviour.ONLY_UNASKED, "it only said what nobody had asked for."),
         (Behaviour.DIES, "The call ended early: "),
@@ -205,7 +222,7 @@ async def test_turn_without_an_answer_fails_with_a_sentence(
     """Silence, an answer without end, unasked speech and a call that ends are no answers."""
     request = CallRequest(modality="audio")
     async with stand_in_server(behaviour) as server:
-        result, _ = await call(server.url, [turn, TYPED], timeout_s=0.6, request=request)
+        result, _ = await call(server.url, [turn, TYPED], timeout_s=1.0, request=request)
     assert result.failure is not None
     assert result.failure.startswith("Turn 1 (")
     assert sentence in result.failure
@@ -249,7 +266,7 @@ async def test_url_that_is_none_is_told_in_a_sentence(url: str) -> None:
 async def test_call_without_ready_never_connected() -> None:
     """A connection on which no ready comes is no call; it is hung up all the same."""
     async with stand_in_server(Behaviour.NO_READY) as server:
-        with pytest.raises(NeverConnected, match="within 0.5 s: no ready message came"):
+        with pytest.raises(NeverConnected, match=r"within 0\.5 s: no ready message came"):
             async with RtcClient.connect(server.url, timeout_s=0.5):
                 pytest.fail("there is no call")
         assert server.hung_up == ["call-1"]
