@@ -171,6 +171,7 @@ class Calls:
         if runtime is None:
             raise BadRequest("There is no agent of this name.")
         parsed = parse_offer(offer.sdp, max_candidates=self._settings.limits.candidates_per_call)
+        runtime.check_run_config(offer.run_config)
         modality = offer.modality or self._settings.modality
         stored = await runtime.sessions.open(offer.user_id, offer.session_id)
         identity = CallIdentity(
