@@ -5,7 +5,7 @@ times are taken, so it is plain, cheap and without memory of words.
 
 Each 20 ms frame is taken for speech when its power between 150 and 7800 Hz
 
-* is above -47 dBFS,
+* is above -48 dBFS (RMS; 0 is a full square wave),
 * is 8 dB above the noise floor, and
 * is not alone: one of the two frames before it was as loud, or speech is at most 200 ms
   ago. So a click is not speech, and the plosive that ends a word is.
@@ -14,7 +14,7 @@ The noise floor is the least power of the last 1.2 to 1.5 s (minimum statistics:
 "Noise Power Spectral Density Estimation Based on Optimal Smoothing and Minimum Statistics",
 2001, without the smoothing): a talker pauses within such a time, if only between two
 words, and steady noise is its own minimum.  In the first 300 ms it is not known yet, and
-noise louder than -47 dBFS is taken for speech.
+noise louder than -48 dBFS is taken for speech.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FRAME_BYTES = DECODED_RATE // 50 * BYTES_PER_SAMPLE
 _SAMPLES = FRAME_BYTES // BYTES_PER_SAMPLE
 _LOWEST_BIN, _HIGHEST_BIN = 150 // 50, 7800 // 50  # 50 Hz each
 
-_LEAST_DBFS = -47.0
+_LEAST_DBFS = -48.0
 _ABOVE_FLOOR_DB = 8.0
 _SILENT_DBFS = -100.0
 
@@ -44,8 +44,8 @@ _FLOOR_SPANS = 5  # and of so many of them: 1.2 to 1.5 s
 _FRAMES_NEAR = 10  # a lonely loud frame is speech when speech is not longer ago: 200 ms
 
 _WINDOW = np.hanning(_SAMPLES)
-# Full scale is a sine of amplitude 1: its power in the windowed spectrum becomes 0 dBFS.
-_SCALE = 4.0 / (np.sum(_WINDOW**2) * _SAMPLES)
+# Brings the power in half of the windowed spectrum to the mean square of the samples.
+_SCALE = 2.0 / (np.sum(_WINDOW**2) * _SAMPLES)
 
 
 class SpeechDetector:
