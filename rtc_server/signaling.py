@@ -32,6 +32,7 @@ from .errors import (
 )
 from .metrics import Metrics
 from .page import Page
+from .problems import problem, problem_of_http
 from .rate_limit import OfferRateLimit
 from .request_bodies import read_candidates, read_json, read_offer
 from .settings import Settings
@@ -50,16 +51,6 @@ STATUSES: Mapping[type[CallError], HTTPStatus] = {
     ServerBusy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """The status of each kind of error; a subclass has that of its nearest ancestor."""
-
-_WORDS = {
-    400: "The request cannot be understood.",
-    403: "This is not allowed.",
-    404: "There is nothing at this address.",
-    405: "This address does not take that method.",
-    408: "The body of the request took too long.",
-    500: "The server failed to answer this request; its log says more.",
-}
-"""The detail of errors that have none of their own."""
 
 NEVER_IN_OFFERS = frozenset(
     {"http_options", "get_session_config", "model_input_context", "telemetry"}
@@ -273,19 +264,6 @@ class _Health:
 _CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin", str)
 
 
-def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A problem of RFC 9457; with ``about:blank`` its title is that of the status."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": int(status),
-        "detail": detail,
-    }
-    return web.json_response(
-        body, status=status, content_type="application/problem+json", headers=headers
-    )
-
-
 @web.middleware
 async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn what a handler raises into a problem response."""
@@ -294,11 +272,11 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     except CallError as error:
         return _problem_of(error, "Authorization" in request.headers)
     except web.HTTPException as error:
-        return _problem_of_http(error)
+        return problem_of_http(error)
     except Exception:
         # The boundary of one request: the caller learns nothing of it, the log everything.
         logger.exception("%s %s failed", request.method, request.rel_url.raw_path)
-        return _problem(500, _WORDS[500])
+        return problem(500)
 
 
 def _problem_of(error: CallError, had_credentials: bool) -> web.Response:
@@ -310,20 +288,7 @@ def _problem_of(error: CallError, had_credentials: bool) -> web.Response:
         headers["WWW-Authenticate"] = (
             'Bearer error="invalid_token"' if had_credentials else "Bearer"
         )
-    return _problem(status, str(error), headers)
-
-
-def _problem_of_http(error: web.HTTPException) -> web.Response:
-    match error:
-        case web.HTTPRequestEntityTooLarge():
-            detail = "The body is larger than this server takes."
-        case web.HTTPUnsupportedMediaType():
-            detail = error.text or ""
-        case _:
-            detail = _WORDS.get(error.status, _WORDS[400])
-    kept = ("Allow", "Accept-Post", "Accept-Patch")
-    headers = {name: error.headers[name] for name in kept if name in error.headers}
-    return _problem(error.status, detail, headers)
+    return problem(status, str(error), headers)
 
 
 def _site_guard(policy: OriginPolicy) -> Middleware:

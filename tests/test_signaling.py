@@ -27,6 +27,7 @@ from rtc_server.errors import (
     ServerBusy,
 )
 from rtc_server.metrics import Metrics
+from rtc_server.problems import ProblemRunner
 from rtc_server.rate_limit import OfferRateLimit
 from rtc_server.settings import Limits, Settings
 from rtc_server.signaling import STATUSES, make_web_app
@@ -158,7 +159,7 @@ async def serving(web_dir: Path, **options: Any) -> AsyncIterator[Site]:
         clock=lambda: clock[0],
         wall_clock=lambda: NOW,
     )
-    runner = web.AppRunner(app, access_log=None, lingering_time=0.2)
+    runner = ProblemRunner(app)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -342,7 +343,10 @@ class TestBodyLimit:
         assert (await site.post({**OFFER, "x": "x" * space})).status == 201
         await problem_of(await site.post({**OFFER, "x": "x" * (space + 1)}), 413)
 
-    async def test_the_length_is_refused_before_the_body_is_sent(self, site: Site) -> None:
+    async def test_the_length_is_refused_before_the_body_is_sent(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rtc_server.problems.LINGERING_S", 0.05)
         reply = await site.raw(
             "POST /api/calls HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             "Content-Length: 99999999999\r\nConnection: close\r\n\r\n"
@@ -379,6 +383,7 @@ class TestBodyLimit:
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("rtc_server.request_bodies.BODY_TIMEOUT_S", 0.05)
+        monkeypatch.setattr("rtc_server.problems.LINGERING_S", 0.05)
         reply = await site.raw(
             "POST /api/calls HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             "Content-Length: 10\r\nConnection: close\r\n\r\n{"
@@ -501,6 +506,27 @@ class TestErrors:
         await problem_of(await site.client.get("/api/calls"), 405)
         await problem_of(await site.client.post("/"), 405)
 
+    @pytest.mark.parametrize(
+        "request_bytes",
+        [
+            b"SENTINEL\r\n\r\n",
+            b"\x16\x03\x01SENTINEL\r\n\r\n",
+            b"GET / HTTP/1.1\r\nSENTINEL\r\n\r\n",
+            b"GET / HTTP/1.1\r\nAuthorization: SENTINEL" + b"x" * 9000 + b"\r\n\r\n",
+            b"GET /SENTINEL" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"POST /api/calls HTTP/1.1\r\nHost: localhost\r\nContent-Length: SENTINEL\r\n\r\n",
+            b"POST /api/calls HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/json\r\n\r\nSENTINEL\r\n",
+        ],
+    )
+    async def test_what_is_no_http_is_a_problem_that_does_not_quote_it(
+        self, site: Site, request_bytes: bytes
+    ) -> None:
+        reply = await site.raw(request_bytes)
+        assert reply.status == 400
+        assert reply.headers["server"] == "rtc-server"
+        assert_problem(400, reply.headers, reply.body.decode())
+
     async def test_the_server_does_not_say_what_it_is_built_of(self, site: Site) -> None:
         for path in ("/", "/api/config", "/nope"):
             response = await site.client.get(path)
@@ -577,7 +603,9 @@ class TestHostAndOrigin:
 
     async def test_a_missing_or_doubled_host_is_refused(self, site: Site) -> None:
         for headers in ([], ["Host: localhost", "Host: localhost"]):
-            assert (await site.get(*headers)).status in (400, 403)
+            reply = await site.get(*headers)
+            assert reply.status == 400  # as RFC 9112, section 3.2, says
+            assert_problem(400, reply.headers, reply.body.decode())
         old = await site.raw("GET /api/config HTTP/1.0\r\n\r\n")
         assert old.status == 403
 
@@ -812,7 +840,7 @@ class TestTls:
         self, web_dir: Path, certificate: tuple[Path, Path]
     ) -> None:
         app = make_web_app(RecordedCalls(), Settings(), Metrics(), None, web_dir)
-        runner = web.AppRunner(app, access_log=None, lingering_time=0.2)
+        runner = ProblemRunner(app)
         await runner.setup()
         served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         served.load_cert_chain(*certificate)
