@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
 import signal
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -187,3 +190,27 @@ async def test_the_wheel_holds_the_page_the_harness_and_the_licence(installed: P
         "rtc_server",
         "rtc_harness",
     }
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    """A dependency of a dependency may leave without notice."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["local"]]
+    declared = {re.split(r"[<>=~ ]", one)[0].lower() for one in requirements}
+    distributions = packages_distributions()
+    for name in _imported_packages() - {"rtc_server", "rtc_harness", "google"}:
+        owners = {one.lower().replace("_", "-") for one in distributions.get(name, [])}
+        assert owners & declared, f"{name} of {owners or 'nobody'}"
+
+
+def _imported_packages() -> set[str]:
+    """What the two packages import from outside of the standard library."""
+    names: set[str] = set()
+    for package in ("rtc_server", "rtc_harness"):
+        for path in (CHECKOUT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    names.update(one.name.partition(".")[0] for one in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names
