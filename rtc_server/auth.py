@@ -291,7 +291,9 @@ class OriginPolicy:
 
 def _is_same_origin(origin: str, host: Authority, *, secure: bool) -> bool:
     scheme, separator, rest = origin.lower().partition("://")
-    if not separator or scheme not in _DEFAULT_PORTS or (secure and scheme != "https"):
+    if not origin.isascii() or not separator or scheme not in _DEFAULT_PORTS:
+        return False
+    if secure and scheme != "https":
         return False
     try:
         page = Authority.parse(rest)
@@ -303,7 +305,7 @@ def _is_same_origin(origin: str, host: Authority, *, secure: bool) -> bool:
 def _normal_origin(origin: str) -> str | None:
     """``origin`` in one spelling; None: it is not one (``null``, a path, a user name)."""
     scheme, separator, rest = origin.lower().partition("://")
-    if not separator:
+    if not separator or not origin.isascii():
         return None
     if scheme not in _DEFAULT_PORTS:
         return origin.lower() if _OTHER_ORIGIN.fullmatch(origin.lower()) else None

@@ -337,6 +337,8 @@ class TestOrigin:
             "ftp://localhost:8080",
             "file://",
             "localhost:8080",
+            "http://loca\u017fhost:8080",
+            "capacitor://\u212aate",
             "http://localhost:8080, http://evil.example",
         ],
     )
