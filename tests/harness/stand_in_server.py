@@ -1,7 +1,7 @@
 """A small server that keeps the public contract, or breaks it in a chosen way.
 
 The harness is tried against it: what the harness says about it is known beforehand.
-It answers a text by an echo and a spoken turn by a tone, 300 ms after the speech ended.
+It answers a text by an echo and a spoken turn by a tone, 200 ms after the speech ended.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rtc_harness.levels import SAMPLE_RATE, Samples, audible_span
 from rtc_harness.microphone import Microphone
 from rtc_harness.opus import OpusDecoder
 
-ENDPOINT_S = 0.3
+ENDPOINT_S = 0.2
 """Silence after which a spoken turn is over."""
 
 
@@ -119,17 +119,17 @@ class StandInCall:
             case Behaviour.DIES:
                 self.tasks.create_task(self.connection.close())
             case Behaviour.ONLY_UNASKED:
-                self.tasks.create_task(self._speak("By the way.", None, 0.3))
+                self.tasks.create_task(self._speak("By the way.", None, 0.2))
             case Behaviour.UNASKED_FIRST:
                 self.tasks.create_task(self._unasked_first(what, at))
             case Behaviour.INTERRUPTIBLE:
-                self._story = self.tasks.create_task(self._speak(f"Story of {what}.", at, 3.0))
+                self._story = self.tasks.create_task(self._speak(f"Story of {what}.", at, 1.5))
             case _:
-                self.tasks.create_task(self._speak(f"You said {what}.", at, 0.4))
+                self.tasks.create_task(self._speak(f"You said {what}.", at, 0.3))
 
     async def _unasked_first(self, what: str, at: float) -> None:
-        await self._speak("Your timer is due.", None, 0.3)
-        await self._speak(f"You said {what}.", at, 0.4)
+        await self._speak("Your timer is due.", None, 0.2)
+        await self._speak(f"You said {what}.", at, 0.3)
 
     async def _speak(self, words: str, asked_at: float | None, seconds: float) -> None:
         self.turn += 1

@@ -24,7 +24,7 @@ async def run(*args: str, env: dict[str, str] | None = None) -> Result:
 @pytest.fixture
 def wav(tmp_path: Path) -> str:
     path = tmp_path / "question.wav"
-    write_wav(path, tone(0.3))
+    write_wav(path, tone(0.2))
     return str(path)
 
 

@@ -17,7 +17,7 @@ from rtc_harness.signalling import CallRequest
 
 from .stand_in_server import ENDPOINT_S, Behaviour, silence, stand_in_server, tone
 
-SPOKEN = WavTurn("tone.wav", np.concatenate([silence(0.1), tone(0.3), silence(0.1)]))
+SPOKEN = WavTurn("tone.wav", np.concatenate([silence(0.06), tone(0.2), silence(0.04)]))
 TYPED = TextTurn("Hello there.")
 
 
@@ -70,7 +70,7 @@ async def test_recording_holds_what_was_heard_in_time() -> None:
         span = audible_span(recording)
         assert span is not None
         assert span[0] / SAMPLE_RATE == pytest.approx(sound.began_at - client.started_at, abs=0.1)
-        assert (span[1] - span[0]) / SAMPLE_RATE == pytest.approx(0.4, abs=0.05)
+        assert (span[1] - span[0]) / SAMPLE_RATE == pytest.approx(0.3, abs=0.05)
 
 
 async def test_text_call_has_no_audio_section() -> None:
@@ -94,7 +94,7 @@ async def test_texts_are_answered_aloud_where_audio_is_asked_for() -> None:
         assert "m=audio" in server.offers[0]["sdp"]
         assert server.offers[0]["modality"] == "audio"
     assert result.failure is None
-    assert result.report["turns"][0]["audible_ms"] == pytest.approx(400, abs=60)
+    assert result.report["turns"][0]["audible_ms"] == pytest.approx(300, abs=60)
 
 
 async def test_offer_has_the_opus_parameters_of_a_browser() -> None:
@@ -127,7 +127,7 @@ async def test_offer_carries_who_calls() -> None:
 
 async def test_greeting_is_waited_for_and_is_no_answer() -> None:
     """What the agent says first of its own accord is reported as unasked."""
-    async with stand_in_server(greeting_s=0.5) as server:
+    async with stand_in_server(greeting_s=0.3) as server:
         result, _ = await call(server.url, [SPOKEN])
     assert result.failure is None
     assert result.report["turns"][0]["turn"] == 2
@@ -158,7 +158,7 @@ async def test_unasked_speech_before_the_answer_is_passed_over() -> None:
 async def test_barge_in_is_spoken_over_the_answer_and_timed() -> None:
     """The next turn is said into the answer; what was heard agrees with the server."""
     async with stand_in_server(Behaviour.INTERRUPTIBLE) as server:
-        result, _ = await call(server.url, [TextTurn("a"), SPOKEN], barge_in_s=0.5)
+        result, _ = await call(server.url, [TextTurn("a"), SPOKEN], barge_in_s=0.3)
     # Only a call with a spoken turn has audio, so the text is answered aloud.
     assert result.failure is None
     story, interruption = result.report["turns"]
@@ -338,4 +338,4 @@ async def test_typed_turn_in_an_audio_call_is_timed_by_its_sound() -> None:
         assert response == pytest.approx(
             (answer.sounds[0].arrived_at - question.ended_at) * 1000, abs=1
         )
-        assert audible_ms(answer) == pytest.approx(400, abs=60)
+        assert audible_ms(answer) == pytest.approx(300, abs=60)
