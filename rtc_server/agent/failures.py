@@ -68,7 +68,7 @@ GAVE_UP = "The agent cannot be reached. Please call again later."
 def close_code_of(error: BaseException) -> int | None:
     """The HTTP status or WebSocket close code that ``error`` carries, if any."""
     if isinstance(error, APIError):
-        return error.code if isinstance(error.code, int) else None
+        return error.code
     if isinstance(error, ConnectionClosed):
         return error.rcvd.code if error.rcvd is not None else None
     if isinstance(error, InvalidStatus):

@@ -1,0 +1,182 @@
+"""The live models of an agent tree: one instance a name, every connection observed.
+
+ADK makes a model, and the first call on each event loop a client (0.2 s on the loop), for
+each agent that names one.  Here the agents that name the same model share an instance.
+
+``BaseLlm.connect`` is where ADK opens, and on its own accord reopens, a live connection.
+Each instance's ``connect`` is wrapped, so that a :class:`ConnectionObserver` learns of it:
+ADK reconnects within ``run_live`` without a word and without a limit (2.13).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from google.adk.agents.base_agent import BaseAgent
+from google.adk.agents.llm_agent import LlmAgent
+from google.adk.live import CascadeLive
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.base_llm_connection import BaseLlmConnection
+from google.adk.models.google_llm import Gemini
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.registry import LLMRegistry
+
+__all__ = ["AgentModels", "ConnectionObserver", "agents_under", "observing", "prepare_models"]
+
+_PING = {"ping_interval": 5, "ping_timeout": 5, "close_timeout": 1}
+"""A dead network is noticed within 10 s instead of 46 (seconds, of ``websockets.connect``)."""
+
+_OBSERVED = "_rtc_server_observed"
+
+
+class ConnectionObserver(Protocol):
+    """Is told of the connections that a run opens."""
+
+    async def connecting(self, request: LlmRequest) -> None:
+        """Before each attempt; a reconnect has the request of the first connection.
+
+        What it raises ends the run.
+        """
+
+    def connected(self) -> None:
+        """The model took the connection."""
+
+    def disconnected(self) -> None:
+        """The connection is gone."""
+
+
+_observer: ContextVar[ConnectionObserver | None] = ContextVar("observer", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentModels:
+    """What the models of an agent tree are."""
+
+    models: tuple[BaseLlm, ...]
+    """Every live model, that of the first agent first."""
+    first_agent: str
+    """Name of the agent that speaks first."""
+    observed: bool
+    """Whether every connection will be told to the observer."""
+
+    @property
+    def first(self) -> BaseLlm | None:
+        """The model of the agent that speaks first."""
+        return self.models[0] if self.models else None
+
+    @property
+    def is_gemini(self) -> bool:
+        """Whether sessions can be resumed by a handle."""
+        return isinstance(self.first, Gemini)
+
+    @property
+    def is_cascade(self) -> bool:
+        """Whether an activity start interrupts the model at any time."""
+        return isinstance(self.first, CascadeLive)
+
+    @property
+    def cumulative_input(self) -> bool | None:
+        """Whether input transcripts are whole each time; None: not known."""
+        if self.is_cascade:
+            return True
+        return False if self.is_gemini else None
+
+    @property
+    def speaks_only(self) -> bool:
+        """Whether the model is known to refuse the text modality, by its name."""
+        return self.is_gemini and "native-audio" in (self.first.model if self.first else "")
+
+
+@contextlib.contextmanager
+def observing(observer: ConnectionObserver) -> Iterator[None]:
+    """The runs started in this context, and in tasks started from it, tell ``observer``."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+def prepare_models(root: Any) -> AgentModels:
+    """Share and observe the models of the tree under ``root``.
+
+    Args:
+        root: an agent, or another node, whose models are left alone.
+
+    Raises:
+        ValueError: a model's name is not known to ADK, or its package is missing.
+    """
+    shared: dict[str, BaseLlm] = {}
+    models: list[BaseLlm] = []
+    first: str | None = None
+    for agent in agents_under(root):
+        if not isinstance(agent, LlmAgent):
+            continue
+        model = _shared_model(agent, shared)
+        _observe(model)
+        first = first or agent.name
+        if not any(model is one for one in models):
+            models.append(model)
+    return AgentModels(tuple(models), first or str(root.name), observed=bool(models))
+
+
+def agents_under(root: Any) -> Iterator[BaseAgent]:
+    """``root`` and its sub-agents, depth first; nothing where it is another node."""
+    if isinstance(root, BaseAgent):
+        yield root
+        for agent in root.sub_agents:
+            yield from agents_under(agent)
+
+
+def _shared_model(agent: LlmAgent, shared: dict[str, BaseLlm]) -> BaseLlm:
+    if isinstance(agent.model, BaseLlm):
+        return agent.model
+    if not agent.model:  # that of an ancestor, which has been shared already, or ADK's default
+        model = agent.canonical_live_model
+        if agent.parent_agent is None:
+            agent.model = model
+        return model
+    name = agent.model
+    if name not in shared:
+        shared[name] = _new_model(name)
+    agent.model = shared[name]
+    return shared[name]
+
+
+def _new_model(name: str) -> BaseLlm:
+    if LLMRegistry.resolve(name) is Gemini:
+        return Gemini(
+            model=name, client_kwargs={"http_options": {"async_client_args": dict(_PING)}}
+        )
+    return LLMRegistry.new_llm(name)
+
+
+def _observe(model: BaseLlm) -> None:
+    """Wraps ``connect`` of this one instance; a second time changes nothing."""
+    if _OBSERVED in model.__dict__:
+        return
+    connect: Callable[[LlmRequest], contextlib.AbstractAsyncContextManager[BaseLlmConnection]]
+    connect = model.connect
+
+    @contextlib.asynccontextmanager
+    async def observed(llm_request: LlmRequest) -> AsyncIterator[BaseLlmConnection]:
+        observer = _observer.get()
+        if observer is None:
+            async with connect(llm_request) as connection:
+                yield connection
+            return
+        await observer.connecting(llm_request)
+        async with connect(llm_request) as connection:
+            observer.connected()
+            try:
+                yield connection
+            finally:
+                observer.disconnected()
+
+    # Past pydantic, which takes no attribute that is not a field.
+    object.__setattr__(model, "connect", observed)
+    object.__setattr__(model, _OBSERVED, True)

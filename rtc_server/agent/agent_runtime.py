@@ -1,0 +1,213 @@
+"""One agent, ready for calls: its runner, its models, its sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from google.adk.agents.base_agent import BaseAgent
+from google.adk.agents.live_request_queue import LiveRequestQueue
+from google.adk.agents.llm_agent import LlmAgent
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.base_llm_connection import BaseLlmConnection
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
+from google.adk.runners import Runner
+from google.adk.sessions.base_session_service import BaseSessionService
+from google.adk.sessions.in_memory_session_service import InMemorySessionService
+from google.genai import types
+
+from ..metrics import Metrics
+from ..settings import Settings
+from .adk_internals import make_live_client
+from .agent_models import agents_under, prepare_models
+from .live_run_config import live_run_config
+from .live_session import LiveSession, RetryRules
+from .loader import LoadedAgent
+from .session_store import SessionStore
+from .tool_errors import answer_tool_errors
+
+__all__ = ["AgentRuntime"]
+
+logger = logging.getLogger(__name__)
+
+_TOOL_THREADS = 16
+"""Synchronous tools that may run at once, over all calls."""
+
+
+class AgentRuntime:
+    """One runner, one client per model, and one session store for all calls of an agent.
+
+    An async context manager; leaving it ends the tools' threads (a tool that still blocks
+    is left to itself).  Live sessions are to be closed before.
+
+    Args:
+        agent: what :func:`~rtc_server.agent.loader.load_agent` found.
+        settings: ``voice`` and ``limits.uplink_backlog_s`` are of interest here.
+        metrics: where failures and dropped audio are counted.
+        session_service: where sessions are kept; in memory by default.
+        retry: how failures of the agent are retried.
+    """
+
+    def __init__(
+        self,
+        agent: LoadedAgent,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        session_service: BaseSessionService | None = None,
+        retry: RetryRules | None = None,
+    ) -> None:
+        self.name = agent.name
+        self._settings = settings
+        self._metrics = metrics
+        self._retry = retry if retry is not None else RetryRules()
+        self.sessions = SessionStore(agent.app.name, session_service)
+        self.models = prepare_models(agent.app.root_agent)
+        for one in agents_under(agent.app.root_agent):
+            if isinstance(one, LlmAgent):
+                answer_tool_errors(one, metrics.agent_errors.labels("tool_failed").inc)
+        self._runner = Runner(app=agent.app, session_service=self.sessions.service)
+        self._executor = ThreadPoolExecutor(_TOOL_THREADS, thread_name_prefix="tool")
+        self._speaks_only = self.models.speaks_only
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        try:
+            async with asyncio.timeout(2.0):
+                await self._runner.close()
+        except TimeoutError:
+            logger.warning("a toolset or plugin of the agent took too long to close")
+        except Exception:  # whatever an agent's toolset raises; the server is closing
+            logger.exception("a toolset or plugin of the agent failed to close")
+
+    async def warm_up(self) -> None:
+        """Spend now what the first call would wait for; no model is connected to.
+
+        ADK's lazy imports (a run of a model that ends at once), and the models' clients.
+        """
+        begun_at = time.perf_counter()
+        for model in self.models.models:
+            try:
+                make_live_client(model)
+            except Exception:  # whatever a client's constructor raises: calls will say so
+                logger.exception("the client of the model %s cannot be made", model.model)
+        await _run_once()
+        logger.info("agent ready: %s (%.2f s)", self.name, time.perf_counter() - begun_at)
+
+    def open_live_session(
+        self,
+        *,
+        user_id: str,
+        session_id: str,
+        modality: Literal["audio", "text"],
+        run_config: Mapping[str, Any] | None = None,
+        call_id: str = "",
+    ) -> LiveSession:
+        """The agent's side of a call, to be entered with ``async with``.
+
+        Args:
+            user_id, session_id: as :meth:`SessionStore.open` returned them.
+            modality: of the call.
+            run_config: fields of ADK's ``RunConfig``, already found to be allowed.
+            call_id: for log messages.
+
+        Raises:
+            BadRequest: ``run_config`` does not fit; the field is named.
+        """
+        return LiveSession(
+            self._runner,
+            self.sessions,
+            models=self.models,
+            user_id=user_id,
+            session_id=session_id,
+            call_id=call_id,
+            modality=modality,
+            voice=self._settings.voice,
+            overrides=run_config,
+            speaks_only=self._speaks_only,
+            on_speaks_only=self._remember_speaks_only,
+            uplink_backlog_s=self._settings.limits.uplink_backlog_s,
+            executor=self._executor,
+            metrics=self._metrics,
+            retry=self._retry,
+        )
+
+    def check_run_config(self, run_config: Mapping[str, Any] | None) -> None:
+        """Refuse what does not fit before a call is placed.
+
+        Raises:
+            BadRequest: ``run_config`` does not fit; the field is named.
+        """
+        if run_config:
+            live_run_config(modality="audio", overrides=run_config)
+
+    def _remember_speaks_only(self) -> None:
+        logger.info("the model of %s only speaks; text calls get its transcript", self.name)
+        self._speaks_only = True
+
+
+# --------------------------------------------------------------------------
+# Warm-up
+# --------------------------------------------------------------------------
+
+
+class _NoConnection(BaseLlmConnection):
+    async def send_history(self, history: list[types.Content]) -> None: ...
+
+    async def send_content(self, content: types.Content) -> None: ...
+
+    async def send_realtime(self, blob: types.Blob) -> None: ...
+
+    async def receive(self) -> AsyncGenerator[LlmResponse, None]:
+        yield LlmResponse(turn_complete=True)
+
+    async def close(self) -> None: ...
+
+
+class _NoModel(BaseLlm):
+    """Answers at once with nothing."""
+
+    model: str = "none"
+
+    async def generate_content_async(
+        self, llm_request: LlmRequest, stream: bool = False
+    ) -> AsyncGenerator[LlmResponse, None]:
+        yield LlmResponse(turn_complete=True)
+
+    @contextlib.asynccontextmanager
+    async def connect(self, llm_request: LlmRequest) -> AsyncIterator[BaseLlmConnection]:
+        yield _NoConnection()
+
+
+async def _run_once() -> None:
+    """A live run of no model, up to its first event; all that ADK imports lazily is then there."""
+    sessions = InMemorySessionService()
+    agent: BaseAgent = LlmAgent(name="warm_up", model=_NoModel())
+    runner = Runner(app_name="warm_up", agent=agent, session_service=sessions)
+    await sessions.create_session(app_name="warm_up", user_id="user", session_id="session")
+    queue = LiveRequestQueue()
+    events = runner.run_live(
+        user_id="user",
+        session_id="session",
+        live_request_queue=queue,
+        run_config=live_run_config(modality="audio"),
+    )
+    async with contextlib.aclosing(events):
+        async for _ in events:
+            break
+    queue.close()

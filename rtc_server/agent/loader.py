@@ -1,0 +1,204 @@
+"""Agents by name: an ADK folder as ``adk web`` takes it, or ``package.module:attribute``."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.adk.apps.app import App
+from google.adk.cli.utils.agent_loader import AgentLoader
+from google.adk.cli.utils.envs import load_dotenv_for_agent
+from google.adk.models.google_llm import Gemini
+from google.adk.workflow import BaseNode
+
+from ..errors import AgentLoadError
+from .agent_models import prepare_models
+
+__all__ = ["LoadedAgent", "load_agent"]
+
+logger = logging.getLogger(__name__)
+
+_ADK_PREFIX = re.compile(r"^Fail to load '[^']*' (?:module|config)\. ")
+_FOLDER_NAME = re.compile(r"[a-zA-Z0-9_]+", re.ASCII)
+_KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+_CLOUD = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedAgent:
+    """An agent ready to be served."""
+
+    name: str
+    """What callers name it by."""
+    app: App
+    """The ADK app around it, the agent's own or a plain one."""
+
+    @classmethod
+    def from_object(cls, name: str, target: Any) -> LoadedAgent:
+        """``target``, an ADK agent, node or app, under ``name``.
+
+        Raises:
+            AgentLoadError: it is something else, or its model cannot be used.
+        """
+        if isinstance(target, App):
+            app = target
+        elif isinstance(target, BaseNode):
+            app = App(name=_app_name(name), root_agent=target)
+        else:
+            kind = type(target).__name__
+            raise AgentLoadError(f"The agent {name} is a {kind}, not an ADK agent or app.")
+        _check_models(name, app)
+        return cls(name, app)
+
+
+def load_agent(spec: str) -> LoadedAgent:
+    """The agent that ``spec`` names.
+
+    Args:
+        spec: path of an agent folder (``agent.py`` with ``root_agent`` or ``app``, or
+            ``root_agent.yaml``), absolute or from the working folder; or
+            ``package.module:attribute``, found from the working folder, too.  The ``.env``
+            file nearest above is loaded as ADK does it.
+
+    Raises:
+        AgentLoadError: in one sentence, what is wrong and where.
+    """
+    path = Path(spec).expanduser()
+    if ":" in spec and not path.exists():
+        return _load_attribute(spec)
+    return _load_folder(spec, path)
+
+
+def _load_folder(spec: str, path: Path) -> LoadedAgent:
+    folder = path.resolve()
+    if not folder.exists():
+        raise AgentLoadError(f"There is no agent folder {spec}.")
+    if not folder.is_dir():
+        raise AgentLoadError(
+            f"{spec} is not a folder: name the folder that holds agent.py, or module:attribute."
+        )
+    name = folder.name
+    if not _FOLDER_NAME.fullmatch(name):
+        raise AgentLoadError(
+            f"ADK takes no agent folder named {name!r}: use letters, digits and underscores only."
+        )
+    single = any((folder / one).is_file() for one in ("agent.py", "root_agent.yaml"))
+    if not single and not (folder / "__init__.py").is_file():
+        raise AgentLoadError(
+            f"The folder {spec} holds no agent: it needs an agent.py with root_agent or app."
+        )
+    loader = AgentLoader(str(folder if single else folder.parent))
+    try:
+        target = loader.load_agent(name)
+    except Exception as error:  # whatever importing somebody's agent raises
+        raise _explain(spec, folder, error) from error
+    return LoadedAgent.from_object(name, target)
+
+
+def _load_attribute(spec: str) -> LoadedAgent:
+    module_name, _, attribute = spec.partition(":")
+    if not module_name or not attribute:
+        raise AgentLoadError(f"{spec} is not of the form package.module:attribute.")
+    here = Path.cwd()
+    if str(here) not in sys.path:
+        sys.path.insert(0, str(here))
+    load_dotenv_for_agent("", str(here))
+    try:
+        target: Any = importlib.import_module(module_name)
+    except Exception as error:  # whatever importing somebody's agent raises
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module_name}.".startswith(f"{missing}."):
+            raise AgentLoadError(f"There is no module {module_name} to load {spec} from.") from None
+        raise _explain(spec, here, error) from error
+    for one in attribute.split("."):
+        if not hasattr(target, one):
+            raise AgentLoadError(f"The module {module_name} has no {attribute}.")
+        target = getattr(target, one)
+    return LoadedAgent.from_object(getattr(target, "name", attribute), target)
+
+
+# --------------------------------------------------------------------------
+# What went wrong
+# --------------------------------------------------------------------------
+
+
+def _explain(spec: str, folder: Path, error: Exception) -> AgentLoadError:
+    """One sentence on why importing an agent failed: the exception, its words, its place."""
+    text = str(error)
+    if isinstance(error, ValueError) and text.startswith("No root_agent found"):
+        return AgentLoadError(f"The agent.py of {spec} defines neither root_agent nor app.")
+    if isinstance(error, ValueError) and text.startswith("A 'root_agent' was found"):
+        return AgentLoadError(f"The root_agent of {spec} is not an ADK agent.")
+    cause = error
+    if type(error).__name__ == "_AgentLoadError" and isinstance(error.__cause__, Exception):
+        cause = error.__cause__
+    words = _ADK_PREFIX.sub("", str(cause)).strip().partition("\n")[0]
+    if isinstance(cause, SyntaxError):
+        words = _ADK_PREFIX.sub("", cause.msg or "")
+    place = _place(folder, cause)
+    where = f" ({place})" if place else ""
+    said = f": {words}" if words else ""
+    return AgentLoadError(
+        f"The agent {spec} fails to import: {type(cause).__name__}{said[:300]}{where}"
+    )
+
+
+def _place(folder: Path, error: BaseException) -> str | None:
+    """``file:line`` of the innermost line of the agent's own code."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else None
+
+
+def _check_models(name: str, app: App) -> None:
+    try:
+        models = prepare_models(app.root_agent).models
+    except Exception as error:  # an unknown model, or one whose package is missing
+        words = str(error).strip().partition("\n")[0]
+        raise AgentLoadError(f"The model of the agent {name} cannot be used: {words}") from error
+    for model in models:
+        if not isinstance(model, Gemini):
+            continue
+        if not _has_credentials(model):
+            raise AgentLoadError(
+                f"The agent {name} uses the model {model.model} and there is no key for it: set "
+                "GOOGLE_API_KEY (from https://aistudio.google.com/apikey), or "
+                "GOOGLE_GENAI_USE_ENTERPRISE=TRUE with GOOGLE_CLOUD_PROJECT and "
+                "GOOGLE_CLOUD_LOCATION for Vertex AI, in the environment or in a .env file in "
+                "the agent's folder or above it."
+            )
+        if not any(one in model.model for one in ("live", "native-audio", "2.0-flash-exp")):
+            logger.warning(
+                "the model %s does not look like one of the Live API, which calls need",
+                model.model,
+            )
+
+
+def _has_credentials(model: Gemini) -> bool:
+    """Whether a key or Vertex AI was set; that it is right is known at the first call only."""
+    kwargs = model.client_kwargs or {}
+    if model.client is not None or model.model.startswith("projects/"):
+        return True
+    if any(kwargs.get(one) for one in ("api_key", "credentials", "enterprise", "vertexai")):
+        return True
+    if any(os.environ.get(one, "").strip().lower() in ("true", "1") for one in _CLOUD):
+        return True
+    keys = (os.environ.get(one, "").strip() for one in _KEYS)
+    return any(key and not key.startswith("PASTE_YOUR") for key in keys)
+
+
+def _app_name(name: str) -> str:
+    """``name`` as ADK takes it for an app: a letter, then letters, digits, _ and -."""
+    plain = re.sub(r"[^a-zA-Z0-9_-]", "_", name)
+    if not plain or not plain[0].isascii() or not plain[0].isalpha() or plain == "user":
+        plain = f"agent_{plain}"
+    return plain
