@@ -108,7 +108,7 @@ class Answer:
     def answers(self, question: Question, *, text_call: bool) -> bool:
         """It is over and was given, all of it, after the end of ``question``."""
         at = question.ended_at
-        if self.ended_at is None or self.ended_at <= at or self.is_unasked or self.had_begun(at):
+        if self.ended_at is None or self.is_unasked or self.had_begun(at):
             return False
         if text_call:
             return self.first_text_at is not None and self.first_text_at > at

@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -47,6 +48,12 @@ def wav(tmp_path: Path) -> str:
 def test_turns_keep_the_order_of_the_command_line(line: str, kinds: list[str]) -> None:
     """WAV files and texts are turns in the order given, whatever stands between them."""
     assert turn_kinds(line.split(), call_command.params) == kinds
+
+
+def test_flag_takes_no_turn_for_its_value() -> None:
+    """What follows an option without a value is a turn."""
+    flag = click.Option(["--loud"], is_flag=True)
+    assert turn_kinds(["--loud", "a.wav"], [flag]) == ["wav"]
 
 
 async def test_turns_run_in_the_order_of_the_command_line(wav: str, tmp_path: Path) -> None:

@@ -53,6 +53,9 @@ def test_listener_records_in_time() -> None:
     recording = listener.recording()
     assert len(recording) == pytest.approx(2.2 * SAMPLE_RATE, abs=FRAME_SAMPLES)
     assert audible_span(recording[: int(0.5 * SAMPLE_RATE)]) is None
+    first = audible_span(recording[:SAMPLE_RATE])
+    assert first is not None
+    assert first[1] - first[0] <= int(0.2 * SAMPLE_RATE)  # 1 ms late each: nothing in between
     assert audible_span(recording[int(0.75 * SAMPLE_RATE) : 2 * SAMPLE_RATE]) is None
     assert audible_span(recording[2 * SAMPLE_RATE :]) is not None
 
