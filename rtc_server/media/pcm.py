@@ -69,7 +69,8 @@ class Resampler:
     """Changes the sample rate of a mono stream with libswresample, in the caller's thread.
 
     The filter looks 1 ms ahead at 16 to 48 kHz: that much comes out only with the next
-    push or with :meth:`flush`. PyAV's own ``AudioResampler`` is not used since its filter
+    push or with :meth:`flush`; from 48 to 16 kHz its pass band is flat to 6 kHz, and 3 dB
+    down at 7.5 kHz. PyAV's own ``AudioResampler`` is not used since its filter
     graph starts a thread per core.
 
     :raises ValueError: a rate outside 4 to 192 kHz.

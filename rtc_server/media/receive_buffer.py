@@ -121,10 +121,10 @@ class ReceiveBuffer:
     """Orders the packets of one stream; the caller decodes, conceals or fills what it returns.
 
     * A packet next in order is returned by the :meth:`push` that brings it.
-    * Behind a gap packets wait until the missing one is ``gap_wait_s`` overdue, at least
-      ``reorder_wait_s`` though after the first behind the gap came (after a stall
-      packets of a burst may have changed places); then it is :class:`Lost` and all go
-      on. What comes later is not delayed.
+    * Behind a gap packets wait until the missing one is ``gap_wait_s`` overdue; then it is
+      :class:`Lost` and all go on. What comes later is not delayed. No packet waits longer than
+      ``gap_wait_s``, and the first behind a gap no less than ``reorder_wait_s`` (in a
+      burst after a stall all are overdue, and some may have changed places).
     * When nothing comes and the next packet is ``silence_after_s`` overdue, the stream
       pauses: :class:`Silence` each ``ptime_ms``, for ``silence_for_s``, then :class:`Ended`
       once. The next packet in order goes on at once; a jump of its timestamp is what a
@@ -304,7 +304,9 @@ class ReceiveBuffer:
 
     def _gap_deadline(self) -> float:
         first_behind = min(packet.arrived_at for packet in self._held.values())
-        return max(self._due + self._gap_wait_s, first_behind + self._reorder_wait_s)
+        missing_is_overdue = self._due + self._gap_wait_s
+        longest = first_behind + self._gap_wait_s
+        return min(max(missing_is_overdue, first_behind + self._reorder_wait_s), longest)
 
     def _give_up_overdue(self, now: float, out: list[Received]) -> None:
         while self._held and now >= self._gap_deadline() - _TOLERANCE_S:

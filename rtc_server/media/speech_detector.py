@@ -49,10 +49,7 @@ _SCALE = 2.0 / (np.sum(_WINDOW**2) * _SAMPLES)
 
 
 class SpeechDetector:
-    """Judges one stream of 20 ms frames; no hangover, no look-ahead.
-
-    Costs about 20 microseconds a frame.
-    """
+    """Judges one stream of 20 ms frames; no hangover, no look-ahead."""
 
     def __init__(self) -> None:
         self._spans: deque[float] = deque(maxlen=_FLOOR_SPANS)

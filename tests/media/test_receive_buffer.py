@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -407,3 +408,31 @@ def test_concealment_of_frames_below_a_millisecond_boundary_is_bounded(stream: S
     stream.run_until(stream.start + 0.075)
     concealed = sum(item.duration_ms for _, item in stream.came if isinstance(item, Lost))
     assert concealed <= 17
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_network_gives_each_frame_once_in_order_and_in_time(seed: int) -> None:
+    """Loss, jitter, reordering, duplicates and stalls at random."""
+    generator = random.Random(seed)
+    stream = Stream(sequence_number=0xFF00, timestamp=0xFFFF_0000)
+    arrivals: list[tuple[float, int]] = []
+    stall = 0.0
+    for n in range(1500):
+        if generator.random() < 0.003:
+            stall = PTIME * n + generator.uniform(0, 0.8)
+        if generator.random() < 0.05 and n:
+            continue
+        at = max(stall, PTIME * n + generator.expovariate(1 / 0.008))
+        arrivals.append((at, n))
+        if generator.random() < 0.02:
+            arrivals.append((at + generator.uniform(0, 0.3), n))
+    for at, n in sorted(arrivals):
+        stream.push(stream.packet(n, at=at))
+    stream.run_until(stream.start + 60)
+    assert stream.frames == sorted(set(stream.frames))
+    assert max(stream.delays().values()) <= 60
+    assert stream.kinds.count("E") == 1
+    statistics = stream.buffer.statistics()
+    dropped = statistics.late + statistics.duplicated
+    assert statistics.received == len(arrivals) == len(stream.frames) + dropped
+    assert statistics.lost == stream.frames[-1] - stream.frames[0] + 1 - len(stream.frames)
