@@ -38,6 +38,7 @@ import logging
 import random
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import aiortc.rtcsctptransport as sctp_module
@@ -84,7 +85,11 @@ MAX_SOURCES = 16
 
 MAX_REASSEMBLY_BYTES = 768 * 1024
 MAX_REASSEMBLY_CHUNKS = 8192
-"""Data of incomplete messages that is kept for one peer, all its streams together."""
+MAX_INBOUND_STREAMS = 1024
+"""What is kept of the incomplete messages of one peer, all its streams together."""
+
+INITIAL_WINDOW_BYTES = 1024 * 1024
+"""aiortc's receiver window; the difference to it is what is held."""
 
 UDP_RECEIVE_BUFFER_BYTES = 256 * 1024
 
@@ -313,6 +318,18 @@ def _forget_old_sources(receiver: RTCRtpReceiver) -> None:
 # --------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Reassembly:
+    """What all streams of one peer hold of incomplete messages."""
+
+    sctp: RTCSctpTransport
+    chunks: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return INITIAL_WINDOW_BYTES - self.sctp._advertised_rwnd > MAX_REASSEMBLY_BYTES
+
+
 class _BoundedInboundStream(sctp_module.InboundStream):
     """An SCTP stream that keeps no more of an incomplete message than it may.
 
@@ -322,35 +339,54 @@ class _BoundedInboundStream(sctp_module.InboundStream):
     looked through before a message can be complete.
     """
 
-    def __init__(self, sctp: RTCSctpTransport) -> None:
+    def __init__(self, shared: _Reassembly) -> None:
         super().__init__()
-        self._sctp = sctp
+        self._shared = shared
+        self._ends = 0  # last fragments among those held
 
     def add_chunk(self, chunk: sctp_module.DataChunk) -> None:
-        streams = self._sctp._inbound_streams.values()
-        if sum(len(one.reassembly) for one in streams) >= MAX_REASSEMBLY_CHUNKS:
+        if self._shared.chunks >= MAX_REASSEMBLY_CHUNKS:
             raise ConnectionError("too many incomplete data-channel messages")
-        if self._sctp._advertised_rwnd < 1024 * 1024 - MAX_REASSEMBLY_BYTES:
+        if self._shared.is_full:
             chunk.user_data = b""
         super().add_chunk(chunk)
+        self._shared.chunks += 1
+        self._ends += bool(chunk.flags & sctp_module.SCTP_DATA_LAST_FRAG)
 
     def pop_messages(self) -> Iterator[tuple[int, int, bytes]]:
-        if any(one.flags & sctp_module.SCTP_DATA_LAST_FRAG for one in reversed(self.reassembly)):
-            yield from super().pop_messages()
+        if not self._ends:
+            return
+        held = len(self.reassembly)
+        for message in super().pop_messages():
+            self._ends -= 1
+            self._shared.chunks -= held - len(self.reassembly)
+            held = len(self.reassembly)
+            yield message
+
+    def prune_chunks(self, tsn: int) -> int:
+        held = len(self.reassembly)
+        size = super().prune_chunks(tsn)
+        self._shared.chunks -= held - len(self.reassembly)
+        self._ends = sum(
+            bool(one.flags & sctp_module.SCTP_DATA_LAST_FRAG) for one in self.reassembly
+        )
+        return size
 
 
 def bound_reassembly(sctp: RTCSctpTransport) -> None:
     """Bound what the peer's incomplete messages may take; call before it starts.
 
-    A message of any length arrives shortened to something over 256 KiB at least (768 KiB
-    if it was the only one), to be refused as too large.  A peer with thousands of
-    incomplete chunks loses its connection.
+    A message of any length arrives, shortened to 768 KiB, to be refused as too large.  A
+    peer with thousands of incomplete chunks or streams loses its connection.
     """
+    shared = _Reassembly(sctp)
 
     def get_inbound_stream(stream_id: int) -> sctp_module.InboundStream:
         streams = sctp._inbound_streams
         if stream_id not in streams:
-            streams[stream_id] = _BoundedInboundStream(sctp)
+            if len(streams) >= MAX_INBOUND_STREAMS:
+                raise ConnectionError("too many data-channel streams")
+            streams[stream_id] = _BoundedInboundStream(shared)
         return streams[stream_id]
 
     sctp._get_inbound_stream = get_inbound_stream  # type: ignore[method-assign]

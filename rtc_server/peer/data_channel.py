@@ -24,7 +24,7 @@ MAX_EARLY_MESSAGES = 1000
 """Messages kept for a channel that is not open yet; the oldest are dropped and counted."""
 
 _BURST_S = 2.0
-_QUIET_S = 1.0
+_QUIET_S = 2.0  # longer than SCTP waits to send again, which interrupts a burst
 _REPORT_AFTER_S = 30.0
 _DRAIN_LOOK_S = 0.01
 

@@ -83,7 +83,6 @@ async def test_a_loss_delays_nothing_that_follows(losses: set[int]) -> None:
         await until(lambda: len(behind) >= len(sent) - len(losses))
 
         assert set(behind[3:20]) == {0}, "before"
-        assert max(behind[20:-20]) > 0, "while the gap was waited for"
         assert set(behind[-20:]) == {0}, "afterwards"
         assert peer.connection.uplink is not None
         counts = peer.connection.uplink.statistics()

@@ -1,0 +1,226 @@
+"""Fails loudly when aiortc or aioice changed what ``aiortc_internals`` reaches into."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import aioice.ice
+import aiortc.rtcrtpreceiver
+import aiortc.rtcsctptransport
+import pytest
+from aioice import Connection
+from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc.rtcdtlstransport import RTCCertificate
+from aiortc.sdp import SessionDescription
+
+from rtc_server.media.opus import OpusEncoder
+from rtc_server.peer import aiortc_internals
+from rtc_server.peer.aiortc_internals import (
+    INITIAL_WINDOW_BYTES,
+    MAX_SOURCES,
+    SCTP_USER_DATA_BYTES,
+    configure_process,
+    gather_host_candidates,
+    transports,
+)
+
+from .rtc_client import tone
+from .support import call, until
+
+
+def test_the_versions_are_those_that_were_read() -> None:
+    """Read the changes of a new version before this is changed."""
+    assert version("aiortc") == aiortc_internals.AIORTC_VERSION
+    assert version("aioice") == aiortc_internals.AIOICE_VERSION
+
+
+async def test_every_private_name_is_still_there() -> None:
+    """A name that is gone would be created by an assignment, and do nothing."""
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    pc.addTransceiver("audio")
+    pc.createDataChannel("x")
+    [transceiver] = pc.getTransceivers()
+    sctp = pc.sctp
+    assert sctp is not None
+    connection = transceiver.receiver.transport.transport.iceGatherer._connection
+    names: list[tuple[object, list[str]]] = [
+        (pc, ["_RTCPeerConnection__connect", "_RTCPeerConnection__certificates"]),
+        (
+            transceiver.receiver,
+            [
+                f"_RTCRtpReceiver__{name}"
+                for name in (
+                    "jitter_buffer",
+                    "stop_decoder",
+                    "decoder_thread",
+                    "remote_streams",
+                    "active_ssrc",
+                    "lsr",
+                    "lsr_time",
+                    "rtcp_task",
+                    "rtcp_exited",
+                )
+            ],
+        ),
+        (
+            transceiver.sender,
+            [
+                f"_RTCRtpSender__{name}"
+                for name in ("rtp_task", "rtp_exited", "rtcp_task", "rtcp_exited")
+            ],
+        ),
+        (
+            sctp,
+            [
+                "_get_inbound_stream",
+                "_inbound_streams",
+                "_advertised_rwnd",
+                "_data_channel_queue",
+                "_outbound_queue",
+                "_sent_queue",
+            ],
+        ),
+        (transceiver.receiver.transport, ["_rtp_router"]),
+        (transceiver.receiver.transport._rtp_router, ["ssrc_table"]),
+        (connection, ["_protocols", "_nominated", "_closing", "get_component_candidates"]),
+        (RTCCertificate.generateCertificate(), ["_create_ssl_context"]),
+        (aiortc.rtcsctptransport, ["USERDATA_MAX_LENGTH", "InboundStream", "DataChunk"]),
+        (aioice.ice, ["CONSENT_FAILURES", "CONSENT_INTERVAL", "StunProtocol"]),
+    ]
+    missing = [name for owner, wanted in names for name in wanted if not hasattr(owner, name)]
+    assert missing == []
+    assert sctp._advertised_rwnd == INITIAL_WINDOW_BYTES
+    await pc.close()
+
+
+def test_the_overrides_have_the_signatures_of_what_they_replace() -> None:
+    expected = ["self", "component", "addresses", "timeout"]
+    assert list(inspect.signature(Connection.get_component_candidates).parameters) == expected
+    consent = inspect.getsource(Connection.query_consent)
+    assert "CONSENT_FAILURES" in consent
+    assert "CONSENT_INTERVAL" in consent
+    assert "self.get_component_candidates(component=" in inspect.getsource(
+        Connection.gather_candidates
+    )
+    receive = inspect.getsource(aiortc.rtcrtpreceiver.RTCRtpReceiver._handle_rtp_packet)
+    assert "self.__jitter_buffer.add(packet)" in receive
+
+
+async def test_packets_are_counted_by_rtcp_and_decoded_by_nobody() -> None:
+    """The tap takes every packet, after the statistics and before a decoder."""
+    async with call(data=False) as (peer, client):
+        await until(lambda: len(peer.sink.audio) > 10)
+        [receiver] = peer.connection._pc.getReceivers()
+        assert receiver._RTCRtpReceiver__decoder_thread is None  # type: ignore[attr-defined]
+        assert receiver._RTCRtpReceiver__decoder_queue.empty()  # type: ignore[attr-defined]
+        # The caller has our reports.
+        await until(lambda: client.microphone.sent > 20)
+        [stream] = receiver._RTCRtpReceiver__remote_streams.values()  # type: ignore[attr-defined]
+        assert stream.packets_received > 10
+        assert stream.packets_lost == 0
+
+
+async def test_many_sources_do_not_kill_the_receiver_reports() -> None:
+    """More than 31 SSRCs cannot be packed into a report: the oldest are forgotten."""
+    async with call(data=False) as (peer, client):
+        await until(lambda: len(peer.sink.audio) > 2)
+        [sender] = client.pc.getSenders()
+        for ssrc in range(1, 60):
+            count = client.microphone.sent
+            sender._ssrc = ssrc
+            client.microphone._frames -= 1  # at once
+            await until(lambda count=count: client.microphone.sent > count)  # type: ignore[misc]
+        [receiver] = peer.connection._pc.getReceivers()
+        streams = receiver._RTCRtpReceiver__remote_streams  # type: ignore[attr-defined]
+        await until(lambda: 58 in streams)
+        assert len(streams) <= MAX_SOURCES + 1
+        assert len(receiver.transport._rtp_router.ssrc_table) <= MAX_SOURCES + 1
+
+
+async def test_datagrams_of_the_data_channel_stay_under_1280_bytes() -> None:
+    """SCTP chunks are clamped; on a path with that MTU the channel would stall in silence."""
+    assert aiortc.rtcsctptransport.USERDATA_MAX_LENGTH >= SCTP_USER_DATA_BYTES
+    async with call(audio=None) as (peer, client):
+        assert aiortc.rtcsctptransport.USERDATA_MAX_LENGTH == SCTP_USER_DATA_BYTES
+        [transport] = transports(peer.connection._pc)
+        sizes: list[int] = []
+        send = transport.transport._send
+
+        async def measured(data: bytes) -> None:
+            sizes.append(len(data))
+            await send(data)
+
+        transport.transport._send = measured
+        assert peer.connection._pc.sctp is not None
+        channel = next(iter(peer.connection._pc.sctp._data_channels.values()))
+        channel.send('{"type":"x","data":"' + "x" * 50_000 + '"}')
+        await client.next_message("x")
+        headers = 40 + 8 + 4  # IPv6, UDP, a TURN channel
+        assert 1100 < max(sizes) <= 1280 - headers
+
+
+async def test_127_0_0_1_is_offered_where_there_is_no_other_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With only loopback up both sides still meet."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **kwargs: [])
+    async with call() as (_, client):
+        candidates = SessionDescription.parse(client.answer).media[0].ice_candidates
+        assert [one.ip for one in candidates] == ["127.0.0.1"]
+
+
+async def test_127_0_0_1_is_not_offered_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **kwargs: ["127.0.0.2"])
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    pc.createDataChannel("x")
+    for transport in transports(pc):
+        gather_host_candidates(transport, None)
+    await pc.setLocalDescription(await pc.createOffer())
+    assert " 127.0.0.2 " in pc.localDescription.sdp
+    assert " 127.0.0.1 " not in pc.localDescription.sdp
+    await pc.close()
+
+
+async def test_an_address_that_cannot_be_bound_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Interfaces come and go."""
+    addresses = ["203.0.113.99", "127.0.0.2"]
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **kwargs: addresses)
+    for udp_ports in (None, (42_100, 42_110)):
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        pc.createDataChannel("x")
+        for transport in transports(pc):
+            gather_host_candidates(transport, udp_ports)
+        await pc.setLocalDescription(await pc.createOffer())
+        assert " 127.0.0.2 " in pc.localDescription.sdp
+        assert " 203.0.113.99 " not in pc.localDescription.sdp
+        await pc.close()
+
+
+def test_settings_of_the_process_may_be_made_twice() -> None:
+    configure_process()
+    configure_process()
+    assert aioice.ice.CONSENT_FAILURES == aiortc_internals.CONSENT_FAILURES
+
+
+async def test_the_selected_pair_is_known() -> None:
+    async with call(audio=None) as (peer, client):
+        [ours] = transports(peer.connection._pc)
+        [theirs] = transports(client.pc)
+        pair, mirrored = (aiortc_internals.selected_pair(one) for one in (ours, theirs))
+        assert pair is not None
+        assert mirrored is not None
+        assert pair[0].port == mirrored[1].port
+        assert pair[1].port == mirrored[0].port
+
+
+async def test_audio_that_is_sent_is_not_encoded_by_aiortc() -> None:
+    """The packets of the track go out as our encoder made them."""
+    async with call() as (peer, client):
+        peer.speak(tone(500, 0.1, rate=24_000))
+        await client.wait_for(lambda: len(client.packets) == 6)
+        encoder = OpusEncoder(24_000)
+        expected = [encoder.encode(frame.pcm) for frame, _ in peer.sink.frames]
+        assert [one.payload for one in client.packets] == expected
