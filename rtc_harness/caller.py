@@ -13,7 +13,7 @@ from .conversation import Answer, Question
 from .errors import HarnessError, Unanswered
 from .levels import Samples
 from .narrator import Narrator
-from .report import mouth_to_ear_ms, response_ms, turn_report, unasked
+from .report import mouth_to_ear_ms, other_answers, response_ms, turn_report
 from .signalling import CallRequest
 
 __all__ = ["CallPlan", "CallResult", "TextTurn", "WavTurn", "place_call"]
@@ -158,7 +158,7 @@ class _Run:
                     "duration_ms": _ms(time.monotonic() - client.started_at),
                     "ended": client.ended_because,
                 },
-                "unasked": unasked(said.ended),
+                "other_answers": other_answers(said.ended),
                 "errors": said.errors,
                 "violations": said.violations,
                 "network": self.network,

@@ -421,7 +421,7 @@ class RtcClient:
         heard = self.listener.push(packet)
         if heard is None:
             return
-        self.conversation.on_audio(heard.duration_s)
+        self.conversation.on_audio(heard.arrived_at, heard.duration_s)
         if heard.began_at is not None and heard.ended_at is not None:
             self.conversation.on_sound(heard.arrived_at, heard.began_at, heard.ended_at)
         self._changed.set()

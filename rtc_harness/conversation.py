@@ -23,6 +23,10 @@ _ALREADY_SPEAKING_S = 0.1
 """An answer of which this much was heard before a turn ended was not asked for by that turn.
 Less is a last packet that was overtaken by the ``turn`` message before it."""
 
+_OVERTAKEN_S = 0.05
+"""A packet that arrives this soon after the ``turn`` message of an interrupted answer is the
+last of that answer: messages and packets do not travel in one queue."""
+
 _MAX_VIOLATIONS = 100
 
 
@@ -169,16 +173,16 @@ class Conversation:
 
     def on_sound(self, arrived_at: float, began_at: float, ended_at: float) -> None:
         """Hear a packet that is audible from ``began_at`` to ``ended_at``."""
-        sounds = self._open.sounds
+        sounds = self._answer_heard_at(arrived_at).sounds
         if sounds and began_at - sounds[-1].ended_at < _SAME_SOUND_S:
             sounds[-1].ended_at = max(sounds[-1].ended_at, ended_at)
         else:
             sounds.append(Sound(arrived_at, began_at, ended_at))
         self.last_sound_at = ended_at
 
-    def on_audio(self, duration_s: float) -> None:
+    def on_audio(self, arrived_at: float, duration_s: float) -> None:
         """Count a packet of audio, audible or not."""
-        self._open.audio_ms += duration_s * 1000
+        self._answer_heard_at(arrived_at).audio_ms += duration_s * 1000
 
     # -------------------------------------------------------------- verdicts
 
@@ -224,6 +228,18 @@ class Conversation:
         return self.state in (None, "listening") and self.is_quiet(now, quiet_s)
 
     # ---------------------------------------------------------------- inside
+
+    def _answer_heard_at(self, arrived_at: float) -> Answer:
+        """The answer that a packet belongs to."""
+        last = self.ended[-1] if self.ended else None
+        if (
+            last is not None
+            and last.interrupted
+            and last.ended_at is not None
+            and arrived_at - last.ended_at < _OVERTAKEN_S
+        ):
+            return last
+        return self._open
 
     def _on_turn_message(
         self, kind: str, answer: Answer, message: Mapping[str, Any], now: float

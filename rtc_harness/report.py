@@ -5,6 +5,8 @@
   text call to the first piece of text.  The harness's own clock, the audio alone.
 * ``mouth_to_ear_ms``: the same to the sample: from the last sample spoken to the first one
   that a player without a buffer would have played.
+* ``received_audio_ms``: the audio that was received of the answer.  A server that sends
+  nothing while its agent is silent says the same in ``heard_ms``.
 * ``barge_in_ms``: from the packet with the first of the interrupting speech (or the text)
   leaving, to the end of the last sound of the answer that it interrupted.
 """
@@ -24,9 +26,9 @@ __all__ = [
     "audible_ms",
     "barge_in_ms",
     "mouth_to_ear_ms",
+    "other_answers",
     "response_ms",
     "turn_report",
-    "unasked",
     "write_report",
 ]
 
@@ -57,10 +59,8 @@ def barge_in_ms(question: Question, interrupted: Answer) -> float | None:
 
 
 def audible_ms(answer: Answer) -> float:
-    """From its first audible sample to its last, as they arrived: what ``heard_ms`` counts."""
-    if not answer.sounds:
-        return 0.0
-    return _ms(answer.sounds[-1].ended_at - answer.sounds[0].began_at)
+    """How long it was audible; pauses of 200 ms and more are left out."""
+    return _ms(sum(one.ended_at - one.began_at for one in answer.sounds))
 
 
 def turn_report(
@@ -119,9 +119,12 @@ def write_report(path: str | Path, report: dict[str, Any]) -> None:
         raise HarnessError(f"{path} cannot be written: {reason}.") from None
 
 
-def unasked(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """The answers that served no turn: greetings, timers, what was begun before."""
-    return [answer_report(one) for one in answers if one.question is None]
+def other_answers(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """The answers that served no turn as a whole: greetings, timers, what was begun before,
+    and what was said to the first half of a turn."""
+    return [
+        answer_report(one) | {"unasked": one.is_unasked} for one in answers if one.question is None
+    ]
 
 
 def _ms(seconds: float) -> float:

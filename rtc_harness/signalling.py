@@ -86,8 +86,9 @@ class Signalling:
                 f"The server at {self._url} did not answer within {timeout_s:g} s."
             ) from None
         except (aiohttp.ClientError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            raise ServerUnreachable(f"No server answers at {self._url}: {reason}.") from None
+            raise ServerUnreachable(
+                f"No server answers at {self._url}: {_why_unreachable(error)}."
+            ) from None
 
     async def hang_up(self, call: PlacedCall) -> int | None:
         """Hang up; the HTTP status, None if nobody answers.  A call already gone is no error."""
@@ -103,6 +104,16 @@ class Signalling:
 
     def _headers(self, token: str | None) -> dict[str, str]:
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _why_unreachable(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        if isinstance(error.os_error, ConnectionRefusedError):
+            return "connection refused"
+        return error.os_error.strerror or type(error.os_error).__name__
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
+        return "that is no HTTP address"
+    return "what answers there does not speak HTTP"
 
 
 def _placed(endpoint: str, response: aiohttp.ClientResponse, body: dict[str, Any]) -> PlacedCall:

@@ -131,7 +131,8 @@ async def test_greeting_is_waited_for_and_is_no_answer() -> None:
         result, _ = await call(server.url, [SPOKEN])
     assert result.failure is None
     assert result.report["turns"][0]["turn"] == 2
-    assert [one["agent_text"] for one in result.report["unasked"]] == ["Hello."]
+    assert [one["agent_text"] for one in result.report["other_answers"]] == ["Hello."]
+    assert result.report["other_answers"][0]["unasked"]
 
 
 async def test_greeting_spoken_over_is_no_answer() -> None:
@@ -251,8 +252,7 @@ async def test_dead_server_is_told_in_a_sentence() -> None:
     async with stand_in_server() as server:
         url = server.url
     result, _ = await call(url, [TYPED])
-    assert result.failure is not None
-    assert result.failure.startswith(f"No server answers at {url}/: ")
+    assert result.failure == f"No server answers at {url}/: connection refused."
 
 
 @pytest.mark.parametrize("url", ["not a url", "http://", "ftp://localhost/"])
@@ -261,6 +261,21 @@ async def test_url_that_is_none_is_told_in_a_sentence(url: str) -> None:
     result, _ = await call(url, [TYPED])
     assert result.failure is not None
     assert result.failure.startswith("No server answers at ")
+    assert "no HTTP address" in result.failure
+
+
+async def test_what_is_no_http_server_is_told_in_a_sentence() -> None:
+    """Something listens there and speaks another protocol."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        result, _ = await call(f"http://127.0.0.1:{port}", [TYPED])
+    assert result.failure is not None
+    assert result.failure.endswith("what answers there does not speak HTTP.")
 
 
 async def test_call_without_ready_never_connected() -> None:

@@ -25,7 +25,7 @@ def hear(said: Conversation, begin: float, end: float) -> None:
     count = round((end - begin) / 0.02)
     for index in range(count):
         at = begin + index * 0.02
-        said.on_audio(0.02)
+        said.on_audio(at, 0.02)
         said.on_sound(at, at, at + 0.02)
 
 
@@ -133,11 +133,33 @@ def test_turn_is_answered_although_a_last_packet_of_the_answer_before_came_late(
     said, question = conversation(), asked(10.0)
     hear(said, 8.0, 9.5)
     end_turn(said, 1, 9.5, interrupted=True)
-    hear(said, 9.52, 9.54)
+    hear(said, 9.56, 9.58)
     hear(said, 10.6, 11.0)
     end_turn(said, 2, 11.1)
     assert answered(said, question).turn == 2
     assert response_ms(question, said.ended[1]) == 600.0
+
+
+def test_last_packet_of_an_interrupted_answer_may_follow_its_turn_message() -> None:
+    """A packet that the turn message overtook is counted where it belongs."""
+    said = conversation()
+    hear(said, 8.0, 9.0)
+    end_turn(said, 1, 9.0, interrupted=True, heard_ms=1020)
+    hear(said, 9.01, 9.03)
+    hear(said, 10.0, 10.1)
+    end_turn(said, 2, 10.2)
+    assert said.ended[0].audio_ms == pytest.approx(1020)
+    assert said.ended[0].sounds[-1].ended_at == pytest.approx(9.03)
+    assert said.ended[1].audio_ms == pytest.approx(100)
+
+
+def test_pauses_are_not_audible() -> None:
+    """How long an answer was audible leaves its pauses out."""
+    said = conversation()
+    hear(said, 8.0, 9.0)
+    hear(said, 9.5, 10.0)
+    end_turn(said, 1, 10.2)
+    assert audible_ms(said.ended[0]) == pytest.approx(1500, abs=1)
 
 
 def test_answer_serves_one_turn_only() -> None:
