@@ -97,11 +97,12 @@ export function answeredIn(responseMs) {
 }
 
 /**
- * "640 ms" or "1.3 s".
+ * "8 ms", "640 ms" or "1.3 s": as exact as it is worth.
  *
  * @param {number} ms
  * @returns {string}
  */
 export function duration(ms) {
+  if (ms < 95) return `${Math.max(1, Math.round(ms))} ms`;
   return ms < 995 ? `${Math.round(ms / 10) * 10} ms` : `${(ms / 1000).toFixed(1)} s`;
 }

@@ -32,6 +32,8 @@ export class Transcript {
   /** @type {{row: Row, element: HTMLLIElement}[]} */
   #entries = [];
   #call = 0;
+  /** The timing that came before the first words of its answer. */
+  #timing = { call: 0, turn: 0, responseMs: 0 };
 
   /**
    * @param {HTMLOListElement} list
@@ -179,8 +181,10 @@ export class Transcript {
 
   /** @param {{turn: number, response_ms?: number}} message */
   #onLatency({ turn, response_ms: responseMs }) {
+    if (responseMs === undefined) return;
     const entry = this.#findLast((row) => row.role === "agent" && row.turn === turn);
-    if (entry && responseMs !== undefined) this.#change(entry, { responseMs });
+    if (entry) this.#change(entry, { responseMs });
+    else this.#timing = { call: this.#call, turn, responseMs };
   }
 
   // --------------------------------------------------------------------- rows
@@ -191,10 +195,18 @@ export class Transcript {
    * @param {number} turn
    */
   #answer(turn) {
-    return (
-      this.#findLast((row) => row.role === "agent" && row.turn === turn) ??
-      this.#append({ role: "agent", turn, call: this.#call, text: "", final: false })
-    );
+    const entry = this.#findLast((row) => row.role === "agent" && row.turn === turn);
+    if (entry) return entry;
+    const { call, turn: timedTurn, responseMs } = this.#timing;
+    const isTimed = call === this.#call && timedTurn === turn;
+    return this.#append({
+      role: "agent",
+      turn,
+      call: this.#call,
+      text: "",
+      final: false,
+      responseMs: isTimed ? responseMs : undefined,
+    });
   }
 
   /** @param {(row: Row) => boolean} matches  of the current call */

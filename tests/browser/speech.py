@@ -83,15 +83,25 @@ def read_recording(data: bytes) -> Samples:
 
 def recognise(samples: Samples) -> str:
     """What is said in samples at :data:`RATE`; empty where nothing is audible."""
-    if not samples.size or np.abs(samples).max() < 300:  # the recogniser hears words in silence
+    spoken = _trim(samples)
+    if not spoken.size:
         return ""
     options = {"vad_threshold": "0.0", "return_audio_data": "false"}
     transcriber = Transcriber(get_model_path("tiny-en"), ModelArch.TINY, options=options)
     try:
-        transcript = transcriber.transcribe_without_streaming((samples / 32768).tolist(), RATE)
+        transcript = transcriber.transcribe_without_streaming((spoken / 32768).tolist(), RATE)
         return " ".join(line.text for line in transcript.lines)
     finally:
         transcriber.close()
+
+
+def _trim(samples: Samples) -> Samples:
+    """From the first sound to the last: the recogniser hears words, and music, in silence."""
+    (loud,) = np.nonzero(np.abs(samples.astype(np.int32)) > 500)
+    if not loud.size:
+        return samples[:0]
+    margin = RATE // 4
+    return samples[max(0, loud[0] - margin) : loud[-1] + margin]
 
 
 def words_of(text: str) -> list[str]:

@@ -90,6 +90,17 @@ async def test_answer_streams_and_is_announced_once_whole(
         await expect(announcer).to_have_text("Agent: It is <b>six</b>.")
 
 
+async def test_timing_that_comes_before_the_words_is_shown_with_them(
+    browser: Browser, server: StandInServer
+) -> None:
+    """The first sound leaves before the transcript of it is known."""
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("latency", turn=1, response_ms=637)
+        call.send("transcript", role="agent", text="Six.", final=False, turn=1)
+        await expect(page.rows("agent").locator(".remark")).to_have_text("640 ms")
+
+
 # -- transcript ----------------------------------------------------------------------------
 
 

@@ -48,6 +48,8 @@ START_RECORDING = """async () => {
   });
 }"""
 
+SESSION_ID = "JSON.parse(sessionStorage.getItem('rtc.conversation')).sessionId"
+
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def server(browser: Browser) -> AsyncIterator[ServerProcess]:
@@ -255,22 +257,26 @@ async def test_reload_keeps_the_conversation(browser: Browser, server: ServerPro
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_page_reconnects_when_the_server_comes_back(
-    browser: Browser, tmp_path: Path, number: signal.Signals
+    browser: Browser, number: signal.Signals
 ) -> None:
-    """Whether it was stopped or killed, the page dials again and the conversation goes on."""
-    database = f"sqlite+aiosqlite:///{tmp_path}/sessions.db"
+    """Stopped or killed, the page dials again by itself; a server without memory is told of."""
+    a, b = draw_factors()
     async with (
-        ServerProcess("local", "--session-db", database) as server,
+        ServerProcess() as server,
         open_call_page(browser, server.url, refused_requests=True) as page,
     ):
         await page.wait_connected()
         await ask(page, "My name is Maria.")
+        session = await page.page.evaluate(SESSION_ID)
         await server.stop(number)
         await expect(page.state).to_have_attribute("data-state", "reconnecting", timeout=20_000)
         await server.start()
         await page.wait_connected(timeout_s=30)
         await expect(page.notice).to_be_hidden()
-        assert "Maria" in await ask(page, "What is my name?")
+        assert await page.page.evaluate(SESSION_ID) == session
+        await expect(page.rows("user")).to_have_count(1)
+        await expect(page.rows("note")).to_contain_text("new conversation")
+        assert a * b in speech.numbers_in(await ask(page, f"What is {a} times {b}?"))
 
 
 # -- pictures ------------------------------------------------------------------------------
