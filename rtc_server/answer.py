@@ -106,6 +106,12 @@ class Answer:
         """Some of it, audio or text, has come from the agent."""
         return self.first_audio_at is not None
 
+    @property
+    def is_pausing(self) -> bool:
+        """What came of it has been heard, and no tool is at work: the model may be done."""
+        busy = bool(self.tools_running) or self.after_tool
+        return self.first_packet_at is not None and not busy
+
     def latency(self, sent_at: float, uplink_ms: float | None) -> Latency:
         """The timings of this answer, whose first audible sample (or text) left at ``sent_at``."""
         asked_at = self.question.asked_at

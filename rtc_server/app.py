@@ -19,6 +19,7 @@ from .calls import Calls
 from .errors import ConfigurationError
 from .metrics import Metrics
 from .page import find_web_dir
+from .problems import ProblemRunner
 from .settings import Settings
 from .signaling import make_web_app
 
@@ -93,7 +94,7 @@ async def run_server(
         )
         tokens = None if settings.auth_secret is None else Tokens(settings.auth_secret)
         web_app = make_web_app(calls, settings, metrics, tokens, find_web_dir())
-        runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=1.0)
+        runner = ProblemRunner(web_app, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         url = await _listen(runner, settings)

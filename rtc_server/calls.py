@@ -110,7 +110,8 @@ class Calls:
         self._draining = True
         for call in list(self._calls.values()):
             call.bridge.end(Outcome.DRAIN, "drain")
-        await self._group.__aexit__(exc_type, exc, traceback)
+        # Not told of the exception: it would cancel the calls, which end by themselves now.
+        await self._group.__aexit__(None, None, None)
 
     @property
     def agent_name(self) -> str:
@@ -179,7 +180,7 @@ class Calls:
             session_id=stored.session_id,
             user_id=stored.user_id,
             agent=name,
-            modality=modality if parsed.has_audio else "text",
+            modality=modality if parsed.caller_hears else "text",
             resumed=stored.resumed,
             peer_is_loopback=offer.peer_is_loopback,
             run_config=offer.run_config,

@@ -566,7 +566,7 @@ class Conversation:
             return "initializing"
         if self._on_wire:
             return "speaking"
-        if self._answer is not None or self._playing:
+        if self._answer is not None and not self._answer.is_pausing:
             return "thinking"
         if self._question.is_open and not self._timed_out:
             return "thinking"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -307,7 +308,7 @@ def parse_client_message(raw: str | bytes) -> ClientMessage:
     if size > MAX_MESSAGE_BYTES:
         raise MessageError("too_large", f"A message may have {MAX_MESSAGE_BYTES} bytes at most.")
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise MessageError("bad_message", "The message is not JSON in UTF-8.") from None
     if not isinstance(body, dict):
@@ -352,11 +353,16 @@ def parse_client_message(raw: str | bytes) -> ClientMessage:
             return SessionState(delta)
         case "ping":
             t = body.get("t")
-            if isinstance(t, bool) or not isinstance(t, int | float):
+            if isinstance(t, bool) or not isinstance(t, int | float) or not math.isfinite(t):
                 raise MessageError("bad_message", '"t" is a number.')
             return Ping(t)
         case _:
             raise MessageError("unknown_type", "The server does not know this type of message.")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """Python's json takes NaN and Infinity, which are not JSON (RFC 8259, section 6)."""
+    raise ValueError(name)
 
 
 def _type_of_sample_form(body: dict[str, Any]) -> str:

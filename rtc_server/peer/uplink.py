@@ -157,10 +157,9 @@ class Uplink:
             match item:
                 case Frame(payload, arrived_at):
                     self._decode(payload, arrived_at)
-                case Lost(duration_ms):
+                case Lost(duration_ms) | Silence(duration_ms):
+                    # Concealment fades to silence within 60 ms: a pause begins without a click.
                     self._pass_on(self._decoder.conceal(duration_ms), None)
-                case Silence(duration_ms):
-                    self._pass_on(bytes(duration_ms * _BYTES_PER_MS), None)
                 case Ended():
                     self._end_stream()
         lost = self._buffer.statistics().lost

@@ -63,7 +63,10 @@ class Server:
         loaded = LoadedAgent.from_object("scripted", LlmAgent(name="scripted", model=llm, **agent))
         async with (
             run_server(settings or Settings(port=0), loaded) as (url, calls),
-            aiohttp.ClientSession(base_url=url) as http,
+            # No connection is kept alive: what is open is to be that of calls.
+            aiohttp.ClientSession(
+                base_url=url, connector=aiohttp.TCPConnector(force_close=True)
+            ) as http,
         ):
             yield cls(url, calls, llm, http)
 
