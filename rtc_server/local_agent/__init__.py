@@ -15,7 +15,7 @@ from ..errors import AgentLoadError
 if TYPE_CHECKING:
     from google.adk.agents import LlmAgent
 
-__all__ = ["close_local_agent", "create_local_agent", "missing_packages", "warm_up_local_agent"]
+__all__ = ["close", "create_local_agent", "missing_packages", "warm_up"]
 
 _PACKAGES = {
     "moonshine_voice": "moonshine-voice",
@@ -33,7 +33,7 @@ def missing_packages() -> list[str]:
 
 
 def create_local_agent() -> LlmAgent:
-    """Create the embedded agent; its models load at :func:`warm_up_local_agent` or first use.
+    """Create the embedded agent; its models load at :func:`warm_up` or first use.
 
     Raises :exc:`~rtc_server.errors.AgentLoadError` without the ``local`` extra.
     """
@@ -43,19 +43,19 @@ def create_local_agent() -> LlmAgent:
             f"The embedded agent needs {', '.join(missing)}: install "
             "'rtc-server[local]', or name an agent of your own (rtc-server serve AGENT)."
         )
-    from .agent import build_agent
+    from . import agent
 
-    return build_agent()
+    return agent.create_local_agent()
 
 
-async def warm_up_local_agent() -> None:
+async def warm_up() -> None:
     """Load the models of the process and run each once: about two seconds, off the loop."""
     from .agent import shared_models
 
     await shared_models().warm_up()
 
 
-def close_local_agent() -> None:
+def close() -> None:
     """End the threads of the models; nothing of the agent can be used any more."""
     from .agent import shared_models
 

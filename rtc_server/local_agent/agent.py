@@ -17,7 +17,7 @@ from .text_to_speech import TextToSpeech
 from .timers import STATE_KEY, instruction_line, read_timers
 from .tools import Tools
 
-__all__ = ["AGENT_NAME", "build_agent", "shared_models"]
+__all__ = ["AGENT_NAME", "create_local_agent", "shared_models"]
 
 AGENT_NAME = "local_agent"
 
@@ -33,10 +33,13 @@ def shared_models() -> SpeechModels:
     return SpeechModels()
 
 
-def build_agent(
+def create_local_agent(
     models: SpeechModels | None = None, clock: Callable[[], float] = time.time
 ) -> LlmAgent:
-    """Build the agent on ``models`` (default: those of the process); ``clock`` is wall time."""
+    """Create the agent on ``models``, those of the process if None.
+
+    ``clock`` gives the seconds since the epoch, by which timers are due.
+    """
     models = models or shared_models()
     return LlmAgent(
         name=AGENT_NAME,

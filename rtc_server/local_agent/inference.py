@@ -101,6 +101,11 @@ class Recogniser:
         self.last_s = 0.0
         """How long the last transcription took."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is being transcribed or waits for it."""
+        return self._thread.is_busy
+
     def load(self) -> None:
         """Load the model now; blocks for about a second."""
         self._model.get()
@@ -111,7 +116,7 @@ class Recogniser:
 
     def try_transcribe(self, pcm: bytes) -> asyncio.Future[str] | None:
         """Transcribe ``pcm`` if nothing is waiting, so that guesses never delay results."""
-        return None if self._thread.is_busy else self.transcribe(pcm)
+        return None if self.is_busy else self.transcribe(pcm)
 
     def close(self) -> None:
         """Wait for the work in hand and end the thread."""

@@ -83,8 +83,22 @@ class _Conversation:
         calls = tuple(intent for intent in intents if isinstance(intent, ToolCall))
         if calls:
             return Reply(calls=calls)
+        if not intents and (undisturbed := self._undisturbed(contents)) is not None:
+            return undisturbed
         said = [self._say(intent, contents) for intent in intents if isinstance(intent, Remark)]
         return Reply(_join([*_finished_timers(contents), *(said or [not_understood(text)])]))
+
+    def _undisturbed(self, contents: Sequence[types.Content]) -> Reply | None:
+        """Return the answer that a cough cut off, if the last turn is no more than that.
+
+        A cough comes out of the recogniser as one word that means nothing here ("Her.").
+        """
+        if len(contents) < 2 or len(_text(contents[-1]).split()) > 1:
+            return None
+        if contents[-2].role == "user":
+            return self.reply(len(contents) - 1)
+        rest = self._rest_of_answer(contents[:-1], look_back=1)
+        return Reply(rest) if rest else None
 
     def _say(self, remark: Remark, contents: Sequence[types.Content]) -> str:
         if remark is Remark.REPEAT:
@@ -114,7 +128,9 @@ class _Conversation:
         spoken.extend(say_result(name, result) for name, result in results)
         return _join(spoken)
 
-    def _rest_of_answer(self, contents: Sequence[types.Content]) -> str:
+    def _rest_of_answer(
+        self, contents: Sequence[types.Content], look_back: int = _LOOK_BACK
+    ) -> str:
         """Return what is left of the last answer broken off, from its broken sentence on."""
         tries = 0
         for index in range(len(contents) - 1, 0, -1):
@@ -129,7 +145,7 @@ class _Conversation:
                     if position > len(heard) + 1:
                         return answer[position - len(sentence) :]
             tries += 1
-            if tries >= _LOOK_BACK:
+            if tries >= look_back:
                 break
         return ""
 

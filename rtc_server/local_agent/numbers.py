@@ -163,7 +163,7 @@ def _parse_whole(tokens: Sequence[str], start: int) -> tuple[Fraction, int] | No
             continue
         elif figures is not None or token in _ONES or token in _TENS:
             size = figures if figures is not None else Fraction((_ONES | _TENS)[token])
-            if end > start and (size >= room or size.denominator != 1):
+            if end > start and (size >= room or size == 0 or size.denominator != 1):
                 break
             current += size
             room = 10 if token in _TENS else 1
