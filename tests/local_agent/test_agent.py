@@ -11,12 +11,13 @@ import sys
 from typing import Any
 
 import pytest
+from google.adk.runners import InMemoryRunner
 from google.adk.sessions import InMemorySessionService
 from google.genai import types
 
 from rtc_server import local_agent
 from rtc_server.errors import AgentLoadError
-from rtc_server.local_agent.agent import create_local_agent
+from rtc_server.local_agent.agent import create_local_agent, shared_models
 from rtc_server.local_agent.inference import SpeechModels
 
 from .live import FakeClock, LiveCall
@@ -201,6 +202,34 @@ class TestWithoutTheExtra:
             "assert not {'hibari', 'moonshine_voice', 'google.adk'} & set(sys.modules)"
         )
         subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+async def test_models_of_the_process_are_warmed_and_closed() -> None:
+    """No thread is left; an agent made afterwards has models of its own."""
+    await local_agent.warm_up()
+    warm = shared_models()
+    assert await warm.voice.speak("Hello.")
+    local_agent.close()
+    assert shared_models() is not warm
+    local_agent.close()
+
+
+async def test_agent_answers_without_a_live_run_too(models: SpeechModels) -> None:
+    """As ``adk web`` runs it when somebody types."""
+    runner = InMemoryRunner(create_local_agent(models), app_name="tests")
+    await runner.session_service.create_session(
+        app_name="tests", user_id="user", session_id="session"
+    )
+    question = types.Content(role="user", parts=[types.Part(text="What is 17 times 4?")])
+    said = [
+        part.text
+        async for event in runner.run_async(
+            user_id="user", session_id="session", new_message=question
+        )
+        for part in (event.content.parts if event.content else None) or []
+        if part.text
+    ]
+    assert said == ["17 times 4 is 68."]
 
 
 async def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
