@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from . import local_agent
 from .agent.agent_runtime import AgentRuntime
 from .agent.loader import LoadedAgent, load_agent
 from .auth import Tokens
@@ -24,6 +25,9 @@ from .settings import Settings
 from .signaling import make_web_app
 
 __all__ = ["load_agent_named", "run_server", "serve"]
+
+LOCAL = "local"
+"""The name of the embedded agent."""
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +89,14 @@ async def run_server(
         ConfigurationError: the agent cannot be loaded, or the port is taken.
     """
     metrics = Metrics()
-    loaded = agent if agent is not None else load_agent_named(settings.agent)
     async with AsyncExitStack() as stack:
+        loaded = agent
+        if loaded is None:
+            loaded = load_agent_named(settings.agent)
+            if settings.agent == LOCAL:
+                # Its models, loaded before the first call and not in it.
+                stack.callback(local_agent.close)
+                await local_agent.warm_up()
         runtime = await stack.enter_async_context(AgentRuntime(loaded, settings, metrics))
         await runtime.warm_up()
         calls = await stack.enter_async_context(
@@ -109,19 +119,9 @@ def load_agent_named(spec: str) -> LoadedAgent:
     Raises:
         AgentLoadError: it cannot be loaded; the message says why and what to do.
     """
-    if spec != "local":
+    if spec != LOCAL:
         return load_agent(spec)
-    from . import local_agent
-
-    missing = local_agent.missing_packages()
-    if missing:
-        raise ConfigurationError(
-            "The embedded agent needs the packages of the extra: install "
-            "'rtc-server[local]', or name an agent: rtc-server serve my_agent/"
-        )
-    from .local_agent.agent import create_local_agent
-
-    return LoadedAgent.from_object("local", create_local_agent())
+    return LoadedAgent.from_object(LOCAL, local_agent.create_local_agent())
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> str:
