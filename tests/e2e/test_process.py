@@ -1,0 +1,93 @@
+"""The server as a process: how it stops, and where it can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+
+import aiohttp
+import pytest
+
+from tests.browser.server_process import ServerProcess
+from tests.peer.rtc_client import RtcClient
+
+STOP_S = 5.0
+
+
+async def place(url: str, sdp: str) -> str:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{url}api/calls", json={"sdp": sdp, "type": "offer"}) as response,
+    ):
+        assert response.status == 201
+        return str((await response.json())["sdp"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("calls", [1, 3])
+async def test_a_signal_tells_each_caller_and_ends_the_process(
+    number: signal.Signals, calls: int
+) -> None:
+    server = ServerProcess("local", "--drain-seconds", "1")
+    await server.start()
+    clients = [
+        RtcClient(lambda sdp: place(server.url, sdp), audio="sendrecv" if n else None)
+        for n in range(calls)
+    ]
+    try:
+        for client in clients:
+            await client.connect()
+            await client.next_message("ready")
+        begun_at = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.stop(number))
+            for client in clients:
+                goaway = await client.next_message("goaway")
+                assert goaway["reason"] == "drain"
+        # A promise to the operator, not a measurement: the usual figure is a fifth of it.
+        assert time.monotonic() - begun_at < STOP_S + 1.0 * (number is signal.SIGTERM)
+        for client in clients:
+            await client.wait_for(lambda one=client: one.pc.connectionState == "closed")
+    finally:
+        for client in clients:
+            await client.close()
+        await server.stop()
+
+
+LOOPBACK_ONLY = """
+set -e
+ip link set lo up
+"{python}" -m rtc_server serve local --port 8080 >/dev/null 2>&1 &
+server=$!
+for _ in $(seq 300); do
+    "{python}" -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8080/readyz")' \
+        2>/dev/null && break
+    sleep 0.1
+done
+"{python}" -m rtc_server call --url http://127.0.0.1:8080 --modality audio --text hello
+kill -INT $server
+wait $server
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("ip")),
+    reason="a network namespace needs root, unshare and ip",
+)
+async def test_with_only_loopback_up_server_and_harness_still_meet() -> None:
+    process = await asyncio.create_subprocess_exec(
+        "unshare",
+        "--net",
+        "bash",
+        "-c",
+        LOOPBACK_ONLY.format(python=sys.executable),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0, printed.decode()
+    assert b"answered" in printed
