@@ -1,7 +1,7 @@
 """ADK's streaming sample: answers questions with Google Search. Needs a key, see .env.example."""
 
 from google.adk.agents import Agent
-from google.adk.tools import google_search
+from google.adk.tools.google_search_tool import google_search
 
 root_agent = Agent(
     # A unique name for the agent.

@@ -17,6 +17,9 @@ __all__ = ["BoundedLiveRequestQueue", "LiveRequestQueueFull"]
 
 logger = logging.getLogger(__name__)
 
+_ROUNDING_S = 1e-6
+"""What adding up the seconds of many pieces may be off by."""
+
 
 class LiveRequestQueueFull(Exception):
     """The agent has not taken anything for so long that no more is kept."""
@@ -103,7 +106,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         if not self._requests:
             self._waiting_since = self._clock()
         self._requests.append(req)
-        while self._audio_s > self._audio_limit_s:
+        while self._audio_s > self._audio_limit_s + _ROUNDING_S:
             self._on_audio_dropped(self._drop_audio())
         while self._images > self._max_images:
             self._drop_image()

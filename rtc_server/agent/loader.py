@@ -139,15 +139,16 @@ def _explain(spec: str, folder: Path, error: Exception) -> AgentLoadError:
     cause = error
     if type(error).__name__ == "_AgentLoadError" and isinstance(error.__cause__, Exception):
         cause = error.__cause__
-    words = _ADK_PREFIX.sub("", str(cause)).strip().partition("\n")[0]
+    said = str(cause)
     if isinstance(cause, SyntaxError):
-        words = _ADK_PREFIX.sub("", cause.msg or "")
+        said = cause.msg  # without the place, which is named anyway
+    elif isinstance(cause, KeyError) and cause.args:
+        said = str(cause.args[0])  # str() would quote ADK's words with it
+    words = _ADK_PREFIX.sub("", said).strip().partition("\n")[0]
     place = _place(folder, cause)
     where = f" ({place})" if place else ""
-    said = f": {words}" if words else ""
-    return AgentLoadError(
-        f"The agent {spec} fails to import: {type(cause).__name__}{said[:300]}{where}"
-    )
+    words = f": {words[:300]}" if words else ""
+    return AgentLoadError(f"The agent {spec} fails to import: {type(cause).__name__}{words}{where}")
 
 
 def _place(folder: Path, error: BaseException) -> str | None:

@@ -155,6 +155,7 @@ class ScriptedConnection(BaseLlmConnection):
         self._out: asyncio.Queue[LlmResponse | BaseException | None] = asyncio.Queue()
         self._speaking = False
         self._quiet_bytes = 0
+        self._ended = False
 
     # What a script does -----------------------------------------------------
 
@@ -277,13 +278,14 @@ class ScriptedConnection(BaseLlmConnection):
         self._inputs.put_nowait(blob)
 
     async def receive(self) -> AsyncGenerator[LlmResponse, None]:
-        while True:
+        while not self._ended:
             one = await self._out.get()
             if one is None:
-                return
-            if isinstance(one, BaseException):
-                raise one
-            yield one
+                self._ended = True
+            elif isinstance(one, BaseException):
+                raise one.with_traceback(None)
+            else:
+                yield one
 
     async def close(self) -> None:
         if not self.closed.is_set():
@@ -335,14 +337,21 @@ class ScriptedLlm(BaseLlm):
     scripts: list[Any] = []  # noqa: RUF012  (a pydantic field)
     connect_errors: list[Any] = []  # noqa: RUF012
     """Raised by the first connects, one each; None lets that connect succeed."""
+    connection_type: Any = ScriptedConnection
 
     _connections: list[ScriptedConnection] = PrivateAttr(default_factory=list)
     _connects: int = PrivateAttr(default=0)
+    _connected: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
 
     @property
     def connections(self) -> list[ScriptedConnection]:
         """Every connection that was opened, the newest last."""
         return self._connections
+
+    async def wait_connected(self) -> ScriptedConnection:
+        """The first connection, once it is there."""
+        await self._connected.wait()
+        return self._connections[0]
 
     @property
     def connects(self) -> int:
@@ -361,10 +370,11 @@ class ScriptedLlm(BaseLlm):
         attempt = self._connects
         self._connects += 1
         if attempt < len(self.connect_errors) and self.connect_errors[attempt] is not None:
-            raise self.connect_errors[attempt]
+            raise self.connect_errors[attempt].with_traceback(None)
         script: Script = self.scripts[min(len(self._connections), len(self.scripts) - 1)]
-        connection = ScriptedConnection(llm_request)
+        connection = self.connection_type(llm_request)
         self._connections.append(connection)
+        self._connected.set()
 
         async def follow() -> None:
             try:

@@ -1,0 +1,80 @@
+"""What the tests of the live session share: runtimes of scripted models."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from google.adk.agents.llm_agent import LlmAgent
+from google.adk.sessions.base_session_service import BaseSessionService
+
+from rtc_server.agent.agent_runtime import AgentRuntime
+from rtc_server.agent.live_session import LiveSession, RetryRules
+from rtc_server.agent.loader import LoadedAgent
+from rtc_server.metrics import Metrics
+from rtc_server.settings import Limits, Settings
+
+from .scripted_llm import ScriptedLlm
+
+FAST = RetryRules(
+    first_delay_s=0.001, max_delay_s=0.004, stall_s=0.2, close_s=0.5, random=lambda: 1.0
+)
+"""Retries without waiting; the figures are checked on :class:`RetryRules` itself."""
+
+
+class Server:
+    """A runtime with one session opened, and its metrics."""
+
+    def __init__(self, runtime: AgentRuntime, metrics: Metrics, session_id: str) -> None:
+        self.runtime = runtime
+        self.session_id = session_id
+        self._metrics = metrics
+
+    def call(self, modality: Any = "text", **more: Any) -> LiveSession:
+        """The agent's side of a call of the session."""
+        return self.runtime.open_live_session(
+            user_id="user", session_id=self.session_id, modality=modality, **more
+        )
+
+    def metric(self, name: str) -> float:
+        """The figure of one line of the exposition; 0 where there is none."""
+        for line in self._metrics.exposition().decode().splitlines():
+            key, _, value = line.rpartition(" ")
+            if key == name:
+                return float(value)
+        return 0.0
+
+
+ServeFactory = Callable[..., contextlib.AbstractAsyncContextManager[Server]]
+
+
+@contextlib.asynccontextmanager
+async def serve_agent(
+    agent: Any,
+    *,
+    retry: RetryRules = FAST,
+    service: BaseSessionService | None = None,
+    settings: Settings | None = None,
+) -> AsyncIterator[Server]:
+    """A runtime of ``agent`` with the session ``session`` of ``user``."""
+    metrics = Metrics()
+    loaded = LoadedAgent.from_object("scripted", agent)
+    chosen = settings or Settings(limits=Limits(uplink_backlog_s=2.0))
+    async with AgentRuntime(
+        loaded, chosen, metrics, session_service=service, retry=retry
+    ) as runtime:
+        stored = await runtime.sessions.open("user", "session")
+        yield Server(runtime, metrics, stored.session_id)
+
+
+def agent_of(llm: ScriptedLlm, **more: Any) -> LlmAgent:
+    """An agent whose model follows scripts."""
+    return LlmAgent(name="scripted", model=llm, **more)
+
+
+@pytest.fixture
+def llm() -> ScriptedLlm:
+    """A model without scripts yet."""
+    return ScriptedLlm()
