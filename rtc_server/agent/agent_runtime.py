@@ -28,8 +28,9 @@ from ..settings import Settings
 from .adk_internals import make_live_client
 from .agent_models import agents_under, prepare_models
 from .live_run_config import live_run_config
-from .live_session import LiveSession, RetryRules
+from .live_session import LiveSession
 from .loader import LoadedAgent
+from .retry_rules import RetryRules
 from .session_store import SessionStore
 from .tool_errors import answer_tool_errors
 
@@ -167,21 +168,44 @@ class AgentRuntime:
 
 
 class _NoConnection(BaseLlmConnection):
+    """Calls a tool, and answers its result with a word and a sound."""
+
+    def __init__(self) -> None:
+        self._said = asyncio.Event()
+        self._called = False
+
     async def send_history(self, history: list[types.Content]) -> None: ...
 
-    async def send_content(self, content: types.Content) -> None: ...
+    async def send_content(self, content: types.Content) -> None:
+        self._said.set()
 
     async def send_realtime(self, blob: types.Blob) -> None: ...
 
     async def receive(self) -> AsyncGenerator[LlmResponse, None]:
+        await self._said.wait()
+        self._said.clear()
+        if not self._called:
+            self._called = True
+            call = types.FunctionCall(id="1", name=_no_tool.__name__, args={})
+            yield _response(types.Part(function_call=call))
+            return
+        yield LlmResponse(output_transcription=types.Transcription(text="-", finished=True))
+        yield _response(types.Part(text="-"))
         yield LlmResponse(turn_complete=True)
 
     async def close(self) -> None: ...
 
 
-class _NoModel(BaseLlm):
-    """Answers at once with nothing."""
+def _response(part: types.Part) -> LlmResponse:
+    return LlmResponse(content=types.Content(role="model", parts=[part]))
 
+
+def _no_tool() -> dict[str, str]:
+    """Does nothing."""
+    return {}
+
+
+class _NoModel(BaseLlm):
     model: str = "none"
 
     async def generate_content_async(
@@ -195,19 +219,21 @@ class _NoModel(BaseLlm):
 
 
 async def _run_once() -> None:
-    """A live run of no model, up to its first event; all that ADK imports lazily is then there."""
+    """One turn of no model, with a tool; what ADK imports lazily for a turn is then there."""
     sessions = InMemorySessionService()
-    agent: BaseAgent = LlmAgent(name="warm_up", model=_NoModel())
+    agent: BaseAgent = LlmAgent(name="warm_up", model=_NoModel(), tools=[_no_tool])
     runner = Runner(app_name="warm_up", agent=agent, session_service=sessions)
     await sessions.create_session(app_name="warm_up", user_id="user", session_id="session")
     queue = LiveRequestQueue()
+    queue.send_content(types.Content(role="user", parts=[types.Part(text="-")]))
     events = runner.run_live(
         user_id="user",
         session_id="session",
         live_request_queue=queue,
         run_config=live_run_config(modality="audio"),
     )
-    async with contextlib.aclosing(events):
-        async for _ in events:
-            break
-    queue.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10.0), contextlib.aclosing(events):
+            async for event in events:
+                if event.turn_complete:
+                    break

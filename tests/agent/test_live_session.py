@@ -35,7 +35,8 @@ from rtc_server.agent.live_events import (
     ToolReturned,
     UserTranscript,
 )
-from rtc_server.agent.live_session import LiveSession, RetryRules
+from rtc_server.agent.live_session import LiveSession
+from rtc_server.agent.retry_rules import RetryRules
 from rtc_server.errors import BadRequest
 from rtc_server.settings import Settings
 
