@@ -271,7 +271,10 @@ function utteranceParts(row) {
   words.className = "words";
   const heard = row.heard;
   if (row.interrupted && heard !== undefined && row.text.startsWith(heard)) {
-    words.append(heard, span("unheard", row.text.slice(heard.length)));
+    words.append(heard);
+    if (heard.length < row.text.length) {
+      words.append(span("unheard", row.text.slice(heard.length)));
+    }
   } else {
     words.append(row.text);
   }

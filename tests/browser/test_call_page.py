@@ -361,6 +361,22 @@ async def test_refused_call_is_not_placed_again_unasked(
         await take_call(server, page)
 
 
+async def test_call_token_comes_in_the_address_and_does_not_stay_there(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, f"{server.url}#token=abc.def.ghi") as page:
+        call = await take_call(server, page)
+        assert call.headers["Authorization"] == "Bearer abc.def.ghi"
+        assert page.page.url == server.url
+
+
+async def test_missing_call_token_is_said_in_words(browser: Browser, server: StandInServer) -> None:
+    server.refusals = [Refusal(401, "")]
+    async with open_call_page(browser, server.url, refused_requests=True) as page:
+        await expect(page.notice).to_contain_text("asks for a call token")
+        await expect(page.state).to_have_text("Not connected")
+
+
 async def test_lost_server_is_redialled_with_the_same_session(browser: Browser) -> None:
     """The server goes and comes back; the page keeps the conversation by itself."""
     async with (
@@ -373,6 +389,7 @@ async def test_lost_server_is_redialled_with_the_same_session(browser: Browser) 
 
         await server.stop()
         await expect(page.state).to_have_attribute("data-state", "reconnecting", timeout=20_000)
+        await expect(page.notice).to_contain_text("The server cannot be reached. Trying again")
         await server.start()
 
         again = await take_call(server, page)

@@ -240,6 +240,31 @@ async def test_start_audio_goes_on_with_the_typed_conversation(
         assert name in await stop_recording(page, "name")
 
 
+async def test_escape_stops_a_story_in_the_middle(server: ServerProcess, tmp_path: Path) -> None:
+    """Only the beginning was heard and is shown as heard, and the agent listens again."""
+    silence = np.zeros(0, np.int16)
+    wav = speech.write_wav(tmp_path / "silence.wav", silence, 24_000, lead_s=0, tail_s=TAIL_S)
+    async with (
+        launch_chromium(microphone=wav) as browser,
+        open_call_page(browser, server.url) as page,
+    ):
+        await start_audio(page)
+        await page.type("Tell me a story.")
+        await expect(page.state).to_have_attribute(
+            "data-state", "speaking", timeout=ANSWER_TIMEOUT_MS
+        )
+        await page.page.wait_for_timeout(1_500)  # some of it is to be heard
+        await page.message.press("Escape")
+        story = page.rows("agent").last
+        await expect(story.locator(".remark")).to_contain_text("interrupted")
+        await expect(page.state).to_have_attribute("data-state", "listening")
+        heard = speech.words_of(await stop_recording(page, "story"))
+        words = await story.locator(".words").evaluate("(words) => words.firstChild.textContent")
+        shown = speech.words_of(words)
+        assert 2 <= len(heard) < 20
+        assert abs(len(shown) - len(heard)) <= 3
+
+
 # -- coming and going ----------------------------------------------------------------------
 
 
