@@ -472,7 +472,8 @@ export class Call extends EventTarget {
 async function problemOf(response) {
   /** @type {{detail?: unknown, title?: unknown}} */
   const body = await response.json().catch(() => ({}));
-  const message = String(body?.detail ?? body?.title ?? "");
+  // Of tokens the page knows better what a person can do.
+  const message = response.status === 401 ? "" : String(body?.detail ?? body?.title ?? "");
   const retryAfterS = Number(response.headers.get("retry-after")) || 0;
   const { status } = response;
   /** @type {Record<number, string>} */

@@ -371,7 +371,7 @@ async def test_call_token_comes_in_the_address_and_does_not_stay_there(
 
 
 async def test_missing_call_token_is_said_in_words(browser: Browser, server: StandInServer) -> None:
-    server.refusals = [Refusal(401, "")]
+    server.refusals = [Refusal(401, "This server asks for Authorization: Bearer.")]
     async with open_call_page(browser, server.url, refused_requests=True) as page:
         await expect(page.notice).to_contain_text("asks for a call token")
         await expect(page.state).to_have_text("Not connected")

@@ -6,10 +6,14 @@ what comes out of the loudspeaker is recorded in the page and recognised again.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import random
 import re
+import secrets
 import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -302,6 +306,23 @@ async def test_page_reconnects_when_the_server_comes_back(
         await expect(page.rows("user")).to_have_count(1)
         await expect(page.rows("note")).to_contain_text("new conversation")
         assert a * b in speech.numbers_in(await ask(page, f"What is {a} times {b}?"))
+
+
+async def test_server_with_a_secret_lets_in_who_has_a_token(browser: Browser) -> None:
+    """The page calls with the token in its address, and after a reload with what it was given."""
+    secret = secrets.token_hex(32)
+    arguments = ["-m", "rtc_server", "token", "--auth-secret", secret, "--user-id", "ada"]
+    mint = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE)
+    token = (await mint.communicate())[0].decode().strip()
+    async with ServerProcess("local", "--auth-secret", secret) as server:
+        async with open_call_page(browser, server.url, refused_requests=True) as page:
+            await expect(page.notice).to_contain_text("asks for a call token")
+        async with open_call_page(browser, f"{server.url}#token={token}") as page:
+            await page.wait_connected()
+            await ask(page, "My name is Maria.")
+            await page.page.reload()
+            await page.wait_connected()
+            assert "Maria" in await ask(page, "What is my name?")
 
 
 # -- pictures ------------------------------------------------------------------------------
