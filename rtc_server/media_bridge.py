@@ -50,7 +50,8 @@ from .messages import (
 from .metrics import Metrics
 from .peer.connection import PeerConnection
 from .peer.offer import Offer
-from .peer.uplink import UplinkAudio
+from .peer.token_bucket import TokenBucket
+from .peer.uplink import BURST_S, OVERRATE, UplinkAudio
 from .settings import Settings
 
 __all__ = ["CallIdentity", "MediaBridge"]
@@ -58,7 +59,8 @@ __all__ = ["CallIdentity", "MediaBridge"]
 logger = logging.getLogger(__name__)
 
 _PIECE_MS = 20
-_PIECE_BYTES = 16000 * _PIECE_MS // 1000 * 2
+_BYTES_PER_S = 16000 * 2
+_PIECE_BYTES = _BYTES_PER_S * _PIECE_MS // 1000
 _TICK_S = 0.2
 _EARLY_MESSAGES = 16
 _GOAWAY_NOTICE_S = 10.0
@@ -127,6 +129,7 @@ class MediaBridge:
         self._has_audio_section = offer.has_audio
         self._framer = Framer(_PIECE_BYTES)
         self._detector = SpeechDetector()
+        self._microphone_budget = TokenBucket(OVERRATE, BURST_S)
         self.peer = PeerConnection(
             offer, settings=settings, metrics=metrics, playout=playout, sink=self, clock=clock
         )
@@ -355,6 +358,10 @@ class MediaBridge:
                     retryable=False,
                 )
             )
+            return
+        seconds = len(pcm) / _BYTES_PER_S
+        if not self._microphone_budget.take(now, seconds):
+            self._metrics.audio_dropped.labels("uplink", "flood").inc(seconds)
             return
         for piece in self._framer.push(pcm):
             self.on_audio(UplinkAudio(pcm=piece, arrived_at=now, speech=self._detector.push(piece)))

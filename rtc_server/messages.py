@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn, TypeGuard
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -353,11 +353,18 @@ def parse_client_message(raw: str | bytes) -> ClientMessage:
             return SessionState(delta)
         case "ping":
             t = body.get("t")
-            if isinstance(t, bool) or not isinstance(t, int | float) or not math.isfinite(t):
+            if not _is_number(t):
                 raise MessageError("bad_message", '"t" is a number.')
             return Ping(t)
         case _:
             raise MessageError("unknown_type", "The server does not know this type of message.")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number that JavaScript has, too: JSON's whole numbers know no bound."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -145,6 +145,9 @@ class TestClientMessages:
             '{"type":"ping","t":true}',
             '{"type":"ping","t":"1"}',
             '{"type":"ping"}',
+            '{"type":"ping","t":1e999}',
+            '{"type":"ping","t":1' + "0" * 400 + "}",
+            '{"type":"ping","t":1' + "0" * 9000 + "}",
         ],
     )
     def test_what_is_malformed_is_a_bad_message(self, raw: str | bytes) -> None:

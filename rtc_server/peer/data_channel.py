@@ -157,12 +157,9 @@ class DataChannel:
             self._refuse(now)
             return
         try:
-            message = parse_client_message(raw)
+            self._sink.on_message(parse_client_message(raw))
         except MessageError as problem:
             self._send(problem.error)
-            return
-        try:
-            self._sink.on_message(message)
         except Exception:
             # aiortc's receive loop would end, and with it the call, for one message.
             logger.exception("a message of the client could not be handled")

@@ -28,7 +28,7 @@ from ..media.speech_detector import SpeechDetector
 from ..metrics import Metrics
 from .token_bucket import TokenBucket
 
-__all__ = ["PIECE_BYTES", "Uplink", "UplinkAudio", "UplinkSink"]
+__all__ = ["BURST_S", "OVERRATE", "PIECE_BYTES", "Uplink", "UplinkAudio", "UplinkSink"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ PIECE_MS = 20
 _BYTES_PER_MS = 16_000 // 1000 * 2
 PIECE_BYTES = PIECE_MS * _BYTES_PER_MS
 
-_OVERRATE = 1.25
-_BURST_S = 10.0
+OVERRATE = 1.25
+BURST_S = 10.0
 """A caller may send 1.25 seconds of audio a second, and 10 s at once after a stall of the
 network.  More than that is no microphone, and decoding it would cost the other calls."""
 
@@ -90,7 +90,7 @@ class Uplink:
         self._decoder = OpusDecoder()
         self._framer = Framer(PIECE_BYTES)
         self._detector = SpeechDetector()
-        self._budget = TokenBucket(_OVERRATE, _BURST_S)
+        self._budget = TokenBucket(OVERRATE, BURST_S)
         self._packets = metrics.packets.labels("uplink")
         self._lost = metrics.packets_lost.labels("uplink")
         self._flooded = metrics.audio_dropped.labels("uplink", "flood")
@@ -158,8 +158,7 @@ class Uplink:
                 case Frame(payload, arrived_at):
                     self._decode(payload, arrived_at)
                 case Lost(duration_ms) | Silence(duration_ms):
-                    # Concealment fades to silence within 60 ms: a pause begins without a click.
-                    self._pass_on(self._decoder.conceal(duration_ms), None)
+                    self._conceal(duration_ms)
                 case Ended():
                     self._end_stream()
         lost = self._buffer.statistics().lost
@@ -168,9 +167,7 @@ class Uplink:
 
     def _decode(self, payload: bytes, arrived_at: float) -> None:
         ticks = duration_ticks(payload)
-        seconds = PIECE_MS / 1000 if ticks is None else ticks / CLOCK_RATE
-        if not self._budget.take(arrived_at, seconds):
-            self._flooded.inc(seconds)
+        if self._is_flood(PIECE_MS / 1000 if ticks is None else ticks / CLOCK_RATE):
             return
         try:
             pcm = self._decoder.decode(payload)
@@ -178,6 +175,19 @@ class Uplink:
             self._pass_on(self._decoder.conceal(PIECE_MS), None)
         else:
             self._pass_on(pcm, arrived_at)
+
+    def _conceal(self, duration_ms: int) -> None:
+        # It costs more than a packet does, and one packet can claim the loss of many.
+        if not self._is_flood(duration_ms / 1000):
+            # It fades to silence within 60 ms: a pause begins without a click.
+            self._pass_on(self._decoder.conceal(duration_ms), None)
+
+    def _is_flood(self, seconds: float) -> bool:
+        """Whether so much more audio is too much; it is counted then, and to be left out."""
+        if self._budget.take(self._clock(), seconds):
+            return False
+        self._flooded.inc(seconds)
+        return True
 
     def _pass_on(self, pcm: bytes, arrived_at: float | None) -> None:
         for piece in self._framer.push(pcm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -368,6 +369,24 @@ async def test_a_caller_without_a_data_channel_has_a_full_voice_call() -> None:
     ):
         await caller.ask_aloud()
         await caller.client.wait_for(lambda: audible(caller.client) >= 20)
+
+
+async def test_a_flood_of_microphone_messages_is_dropped_beyond_real_time() -> None:
+    """Ten seconds at once are a network that stalled; hundreds would cost the other calls."""
+    six_seconds = base64.b64encode(bytes(6 * 32_000)).decode()
+    async with (
+        Server.running(ScriptedLlm(scripts=[never_answer])) as server,
+        server.call(audio=None) as caller,
+    ):
+        await caller.client.next_message("ready")
+        await server.llm.wait_connected()
+        for _ in range(5):
+            caller.client.send({"mime_type": "audio/pcm", "data": six_seconds})
+        caller.client.send({"type": "ping", "t": 1})
+        await caller.client.next_message("pong")
+        flood = 'rtc_audio_dropped_seconds_total{direction="uplink",reason="flood"}'
+        assert (await server.metrics())[flood] == 24.0
+        assert server.llm.connections[0].audio_bytes <= 6 * 32_000
 
 
 async def test_a_greeting_makes_the_agent_speak_first_in_a_new_conversation_only() -> None:

@@ -225,6 +225,24 @@ async def test_a_message_over_the_limit_is_refused_and_the_channel_goes_on(size:
         await client.next_message("pong")
 
 
+async def test_no_message_ends_the_reading_of_those_behind_it() -> None:
+    """Whatever stands in it; aiortc's receive loop would end with an exception of ours."""
+    worst = [
+        '{"type":"ping","t":1' + "0" * 400 + "}",
+        "[" * 50_000,
+        '{"type":"text","data":"\\ud800"}',
+        '{"type":"session_state","delta":{"a":' + "9" * 9000 + "}}",
+        "",
+        b"",
+        b"\xff",
+    ]
+    async with call(audio=None) as (_, client):
+        for raw in worst:
+            client.send(raw)
+            client.send({"type": "ping", "t": 1})
+            await client.next_message("pong")
+
+
 async def test_further_channels_are_closed() -> None:
     async with call(audio=None) as (_, client):
         second = client.pc.createDataChannel("second")

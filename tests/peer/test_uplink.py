@@ -118,6 +118,23 @@ async def test_more_audio_than_time_is_dropped_and_counted() -> None:
     bench.uplink.close()
 
 
+async def test_a_flood_of_losses_is_dropped_and_counted() -> None:
+    """Concealing six frames costs more than the one packet that claims that they were lost."""
+    bench = Bench()
+    packet = bench.packet(0)
+    for n in range(0, 7 * 400, 7):
+        packet.sequence_number = n
+        packet.timestamp = 960 * n
+        bench.uplink.on_packet(packet)
+        bench.now += 0.005
+    assert len(bench.sink.audio) <= 50 * (10 + 1.25 * 2) + 1
+    dropped = sample(
+        bench.metrics, "rtc_audio_dropped_seconds_total", direction="uplink", reason="flood"
+    )
+    assert dropped > 30
+    bench.uplink.close()
+
+
 async def test_one_timer_fills_a_pause_and_ends_it() -> None:
     """Without packets silence comes by the loop's timer, then the end of the stream, once."""
     bench = Bench()
