@@ -62,6 +62,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._audio_s = 0.0
         self._images = 0
         self._waiting_since: float | None = None
+        self._taker: asyncio.Task[object] | None = None
 
     # What is put in ---------------------------------------------------------
 
@@ -116,6 +117,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
 
     async def get(self) -> LiveRequest:
         """The oldest request; waits for one.  A cancellation loses none."""
+        self._taker = asyncio.current_task()
         while not self._requests:
             self._available.clear()
             await self._available.wait()
@@ -132,12 +134,21 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._audio_s = 0.0
         self._images = sum(map(_is_image, kept))
         self._waiting_since = self._clock() if kept else None
+        self._taker = None
         if dropped_s:
             self._on_audio_dropped(dropped_s)
 
     def waited_s(self) -> float:
         """How long nothing has been taken although something is there; 0 if nothing is."""
         return 0.0 if self._waiting_since is None else self._clock() - self._waiting_since
+
+    @property
+    def taker_error(self) -> BaseException | None:
+        """What ended the task that took last, ADK's sender; ADK itself tells nobody."""
+        taker = self._taker
+        if taker is None or not taker.done() or taker.cancelled():
+            return None
+        return taker.exception()
 
     def __len__(self) -> int:
         return len(self._requests)

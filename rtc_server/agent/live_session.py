@@ -279,16 +279,21 @@ class LiveSession:
         """One run; returns what it raised, None if it just ended.
 
         The run has a task of its own, because ADK's generators are to be iterated in one
-        task, and because a run that takes nothing must be given up.
+        task, and because a run must be given up that takes nothing, or whose sender has died:
+        it would go on speaking, deaf.
         """
         run = asyncio.create_task(self._run(), name="agent-run")
+        deaf: BaseException | None = None
         try:
             while not run.done():
                 await asyncio.wait({run}, timeout=min(1.0, self._retry.stall_s / 4))
-                stalled = self._connections and self._queue.waited_s() > self._retry.stall_s
-                if not run.done() and stalled and not self._closing.is_set():
+                if run.done() or self._closing.is_set() or not self._connections:
+                    continue
+                before, deaf = deaf, self._queue.taker_error or self._stall()
+                # A dead connection kills the sender a moment before ADK renews both.
+                if deaf is not None and type(before) is type(deaf):
                     await self._cancel(run)
-                    return AgentStalled()
+                    return deaf
         finally:
             await self._cancel(run)
             self._connections = 0
@@ -298,6 +303,9 @@ class LiveSession:
         if run.cancelled():
             return asyncio.CancelledError()
         return run.exception()
+
+    def _stall(self) -> AgentStalled | None:
+        return AgentStalled() if self._queue.waited_s() > self._retry.stall_s else None
 
     async def _cancel(self, run: asyncio.Task[None]) -> None:
         """Cancel the run, whose generator then closes itself; bounded in time."""

@@ -509,6 +509,25 @@ async def test_stalled_agent_gets_the_latest_audio_and_is_called_again(llm: Scri
     assert failures(seen) == [("agent_stalled", True)]
 
 
+async def test_sender_that_dies_in_silence_is_noticed(llm: ScriptedLlm) -> None:
+    """ADK's receiving goes on without it: the agent would speak on, deaf."""
+
+    class Mute(ScriptedConnection):
+        async def send_content(self, content: types.Content) -> None:
+            raise ValueError("secret")
+
+    llm.scripts = [never_answer, echo_text]
+    llm.connection_type = Mute
+    async with serve_agent(agent_of(llm)) as server, server.call() as live:
+        live.send_text("lost")
+        await llm.wait_connected()
+        llm.connection_type = ScriptedConnection
+        seen = await until(live, lambda event: isinstance(event, AgentFailed))
+        live.send_text("hello")
+        assert texts(await answer(live)) == "You said: hello"
+    assert failures(seen) == [("agent_failed", True)]
+
+
 async def test_session_service_that_fails_is_a_failure_of_the_run(llm: ScriptedLlm) -> None:
     """The call is told, as of any other failure."""
 
