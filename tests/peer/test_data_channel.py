@@ -227,7 +227,7 @@ async def test_a_message_over_the_limit_is_refused_and_the_channel_goes_on(size:
 
 async def test_no_message_ends_the_reading_of_those_behind_it() -> None:
     """Whatever stands in it; aiortc's receive loop would end with an exception of ours."""
-    worst = [
+    worst: list[str | bytes] = [
         '{"type":"ping","t":1' + "0" * 400 + "}",
         "[" * 50_000,
         '{"type":"text","data":"\\ud800"}',
