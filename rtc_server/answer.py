@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from .messages import Latency
 
-__all__ = ["Answer", "Question"]
+__all__ = ["Answer", "CutAnswer", "Question"]
 
 
 @dataclass(slots=True)
@@ -39,10 +39,19 @@ class Question:
     SPEECH_MS: ClassVar[int] = 200
     """Less than this, without a transcript, is a cough and asks nothing."""
 
+    STALE_S: ClassVar[float] = 10.0
+    """Speech without a transcript asks for no answer that begins later than this."""
+
     @property
     def is_open(self) -> bool:
         """The user has finished a turn that nothing has answered yet."""
         return (self.text_at is not None or self.endpoint_at is not None) and not self.joined
+
+    def is_stale(self, now: float) -> bool:
+        """Nothing but noise, as it seems, which the agent did not answer at the time."""
+        if self.text_at is not None or self.transcribed or self.speech_at is None:
+            return False
+        return now - self.speech_at > self.STALE_S
 
     @property
     def kind(self) -> Literal["text", "speech"] | None:
@@ -134,6 +143,25 @@ class Answer:
             playout_ms=_ms(left_at - came_at),
             uplink_ms=uplink_ms if uplink_ms is None else round(uplink_ms, 1),
         )
+
+
+@dataclass(slots=True)
+class CutAnswer:
+    """What is to be discarded of an answer that the user cut off."""
+
+    since: float
+    """When it was cut off, or the model last said something of it."""
+
+    has_begun: bool
+    """The model has said something of it."""
+
+    tools_running: set[str]
+    after_tool: bool
+
+    @property
+    def in_tool_round(self) -> bool:
+        """A tool is at work, or has answered and the model has said nothing since."""
+        return bool(self.tools_running) or self.after_tool
 
 
 def _ms(seconds: float) -> float:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .agent import live_events as live
-from .answer import Answer, Question
+from .answer import Answer, CutAnswer, Question
 from .media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
 from .messages import (
     Agent,
@@ -121,8 +121,8 @@ class Conversation:
     """The latest turn that a user's utterance leads to."""
     _held_transcript: live.AgentTranscript | None = None
     """A transcript that came ahead of its audio."""
-    _swallowing_since: float | None = None
-    """What the model says belongs to an answer that was cut off here."""
+    _cut: CutAnswer | None = None
+    """The answer that was cut off and that the model still speaks of, as far as is known."""
     _late_complete: bool = False
     """A bare ``turn_complete`` would be that of the answer interrupted last."""
     _on_wire: bool = False
@@ -193,11 +193,12 @@ class Conversation:
     def on_user_interrupt(self, now: float) -> list[Action]:
         """The user wants the agent to stop; without an answer, the one to come is discarded."""
         self.last_activity_at = now
-        if not self._open_answers():
-            if not self._question.is_open or self._swallowing_since is not None:
+        has_begun = bool(self._open_answers())
+        if not has_begun:
+            if not self._question.is_open or self._cut is not None:
                 return []
             self._begin(now)
-        self._cut_off(now)
+        self._cut_off(now, has_begun=has_begun)
         self._out.append(InterruptModel())
         return self._done()
 
@@ -215,11 +216,19 @@ class Conversation:
         self._settle(at)
         return self._done()
 
+    def end(self, now: float) -> list[Action]:
+        """The call is over, and with it every answer; may be called twice."""
+        self._queued.clear()
+        self._close_utterance(self.answers + 1)
+        self._flush(now)
+        out, self._out = self._out, []
+        return out
+
     def tick(self, now: float) -> list[Action]:
         """Time went by; to be called a few times a second."""
-        since = self._swallowing_since
-        if since is not None and now - since > self.rules.boundary_timeout_s:
-            self._swallowing_since = None
+        if self._cut is not None and now - self._cut.since > self._boundary_timeout_s(self._cut):
+            self._cut = None
+            self._late_complete = True
         answer = self._answer
         if answer is not None:
             self._watch_answer(answer, now)
@@ -296,6 +305,8 @@ class Conversation:
             if event.final and self._is_copy(event.text):
                 return
             self._utterance = self._turn_of_new_utterance()
+        if event.final and self._utterance > self.answers:
+            self._complete_heard(now)
         self._utterance_text = event.text
         self.last_activity_at = now
         n = self._heard_user = self._utterance
@@ -308,6 +319,14 @@ class Conversation:
         if event.final:
             self._utterance = None
 
+    def _complete_heard(self, now: float) -> None:
+        """Ends an answer that was heard to its end, and that the model forgot to end."""
+        answer = self._answer
+        silent = not self._on_wire and self.playout.is_empty
+        if answer is not None and answer.is_pausing and silent:
+            self._complete(answer, now)
+            self._late_complete = True
+
     def _turn_of_new_utterance(self) -> int:
         """The answer that an utterance leads to: the next, or the one that is being given.
 
@@ -315,9 +334,10 @@ class Conversation:
         was asked for by speech, and for which no words were reported yet, takes it.
         """
         answer = self._answer or (self._playing[-1] if self._playing else None)
-        if answer is not None and answer.question.kind == "speech":
-            spoke_since = self._question.speech_ms >= Question.SPEECH_MS
-            if self._heard_user < answer.n and not spoke_since:
+        if answer is not None and answer.question.kind != "text" and self._heard_user < answer.n:
+            # Words too short or too soft for our detector may have asked for it, too.
+            asked_aloud = answer.question.kind == "speech"
+            if self._question.speech_ms < (Question.SPEECH_MS if asked_aloud else 1):
                 return answer.n
         return self.answers + 1
 
@@ -334,8 +354,12 @@ class Conversation:
             self._out.append(Transcript(role="user", text=text, final=True, turn=turn))
 
     def _on_turn_complete(self, now: float) -> None:
-        if self._swallowing_since is not None:
-            self._swallowing_since = None
+        cut = self._cut
+        if cut is not None:
+            cut.since = now
+            # The model closes a round of tools, unless it has something else to answer.
+            if not cut.in_tool_round or self._question.is_open:
+                self._cut = None
             return
         if self._answer is None:
             late, self._late_complete = self._late_complete, False
@@ -359,34 +383,39 @@ class Conversation:
 
     def _on_interrupted(self, now: float) -> None:
         self._late_complete = True
-        if self._swallowing_since is not None:
-            self._swallowing_since = None
+        self._held_transcript = None
+        if self._cut is not None:
+            self._cut = None
             return
         self._flush(now)
 
     def _on_tool(
         self, event: live.ToolCalled | live.ToolReturned | live.ToolCancelled, now: float
     ) -> None:
-        swallowing = self._swallowing_since is not None
         self.last_activity_at = now
+        if self._cut is not None:
+            self._cut.since = now
         match event:
             case live.ToolCalled():
-                if not swallowing:
-                    answer = self._begin(now)
-                    if not event.long_running:
-                        answer.tools_running.add(event.id)
+                # The tool of an answer that was cut off works on, and is told of.
+                served = self._begin(now) if self._cut is None else self._cut
+                if not event.long_running:
+                    served.tools_running.add(event.id)
                 args, cut = self._shown(event.args)
                 self._tell_tool("call", event.id, event.name, cut, args=args)
             case live.ToolReturned():
-                if self._answer is not None and event.id in self._answer.tools_running:
-                    self._answer.tools_running.discard(event.id)
-                    self._answer.after_tool = True
+                for one in (self._answer, self._cut):
+                    if one is not None and event.id in one.tools_running:
+                        one.tools_running.discard(event.id)
+                        one.after_tool = True
+                if self._answer is not None:
                     self._answer.last_output_at = now
                 result, cut = self._shown(event.result)
                 self._tell_tool("result", event.id, event.name, cut, result=result)
             case live.ToolCancelled():
-                if self._answer is not None:
-                    self._answer.tools_running.discard(event.id)
+                for one in (self._answer, self._cut):
+                    if one is not None:
+                        one.tools_running.discard(event.id)
                 self._tell_tool("cancelled", event.id, event.name, False)
 
     def _shown(self, value: Mapping[str, Any]) -> tuple[Any, bool]:
@@ -420,10 +449,10 @@ class Conversation:
         if self._answer is None and self._question.is_open:
             self._begin(now)  # the turn that was asked for is lost, and ends
         self._flush(now)
-        self._swallowing_since = None
+        self._cut = None
         self._late_complete = False
         self._held_transcript = None
-        self._utterance = None
+        self._close_utterance(self.answers + 1)
         self._out.append(Error(code=event.code, message=event.message, retryable=event.retryable))
 
     # ------------------------------------------------------------------
@@ -444,8 +473,11 @@ class Conversation:
             answer.after_tool = False
             answer.said_complete_at = None
             return answer
+        if self._was_spoken_over():
+            self._flush(now)
         self.answers += 1
-        answer = Answer(self.answers, self._question, now, now)
+        question = Question() if self._question.is_stale(now) else self._question
+        answer = Answer(self.answers, question, now, now)
         self._answer = answer
         self._question = Question()
         self._late_complete = False
@@ -455,16 +487,39 @@ class Conversation:
             self._tell_transcript(answer, held.text)
         return answer
 
+    def _was_spoken_over(self) -> bool:
+        """Whether what is still playing was answered by the user: the model has moved on.
+
+        A model that takes its answer for over when it has sent it says of no interruption.
+        """
+        spoken_at = self._question.speech_at if self._question.endpoint_at is not None else None
+        heard_at = self._playing[0].first_packet_at if self._playing else None
+        return spoken_at is not None and heard_at is not None and spoken_at > heard_at
+
     def _swallow(self, now: float) -> bool:
-        if self._swallowing_since is None:
+        """Whether what the model says now belongs to the answer that was cut off."""
+        cut = self._cut
+        if cut is None:
             return False
-        self._swallowing_since = now
+        cut.since = now
+        cut.after_tool = False
+        cut.has_begun = True
         return True
 
-    def _cut_off(self, now: float) -> None:
+    def _boundary_timeout_s(self, cut: CutAnswer) -> float:
+        """How long the model is waited for to say that the answer is over, or to go on with it."""
+        asked_anew = self._question.is_open or self._question.speech_ms >= Question.SPEECH_MS
+        is_at_work = bool(cut.tools_running) or not cut.has_begun
+        if is_at_work and not asked_anew:
+            return self.rules.answer_timeout_s
+        return self.rules.boundary_timeout_s
+
+    def _cut_off(self, now: float, *, has_begun: bool = True) -> None:
         """Ends every open answer here and discards what the model still says about it."""
-        if self._answer is not None:
-            self._swallowing_since = now
+        answer = self._answer
+        if answer is not None:
+            self._cut = CutAnswer(now, has_begun, set(answer.tools_running), answer.after_tool)
+        self._held_transcript = None
         self._flush(now)
 
     def _flush(self, now: float) -> None:
@@ -552,7 +607,8 @@ class Conversation:
     # ------------------------------------------------------------------
 
     def _done(self, now: float | None = None) -> list[Action]:
-        if self._queued and not self._open_answers() and not self._question.is_open:
+        is_answered = self._timed_out or not self._question.is_open
+        if self._queued and not self._open_answers() and is_answered:
             self._ask(self._queued.popleft(), self.last_activity_at if now is None else now)
         state = self._state(now)
         if state != self.state:

@@ -569,3 +569,171 @@ def test_usage_belongs_to_the_answer_it_was_spent_on(stage: Stage) -> None:
 def test_audio_of_length_zero_begins_nothing(stage: Stage) -> None:
     stage.agent(live.AgentAudio(b"", RATE))
     assert stage.conversation.answers == 0
+
+
+def test_a_transcript_of_an_answer_that_was_interrupted_unheard_is_not_the_next_ones(
+    stage: Stage,
+) -> None:
+    stage.say("words that never became sound at all")
+    stage.agent(live.ModelInterrupted())
+    stage.speak(100)
+    stage.say("short")
+    assert [one["text"] for one in stage.sent("transcript")] == ["short"]
+
+
+def test_the_end_of_the_call_ends_every_answer_and_utterance_once(stage: Stage) -> None:
+    stage.speak(400)
+    stage.agent(live.ModelTurnComplete())
+    stage.speak(400)
+    stage.play(100)
+    stage.user_speaks(200)
+    stage.user_says("and then", final=False)
+    for _ in range(2):
+        stage.actions += stage.conversation.end(stage.now)
+    assert [(one["turn"], one["heard_ms"]) for one in stage.sent("turn")] == [(1, 100), (2, 0)]
+    assert [(one["turn"], one["final"]) for one in stage.sent("transcript")] == [
+        (3, False),
+        (3, True),
+    ]
+    assert stage.playout.is_empty
+
+
+def test_a_failure_ends_an_utterance_that_was_being_heard(stage: Stage) -> None:
+    stage.user_says("what ti", final=False)
+    stage.agent(live.AgentFailed("agent_lost", "The connection was lost.", retryable=True))
+    assert stage.sent("transcript")[-1]["final"] is True
+
+
+def test_an_interrupted_round_of_tools_is_discarded_to_its_end(stage: Stage) -> None:
+    stage.types("look it up")
+    stage.speak(100)
+    stage.agent(live.ToolCalled("1", "search", {}))
+    stage.play(200)
+    stage.actions += stage.conversation.on_user_interrupt(stage.now)
+    stage.agent(live.ModelTurnComplete())
+    stage.wait(12)
+    stage.agent(live.ToolReturned("1", "search", {}))
+    stage.speak(500)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 0
+    assert [one["phase"] for one in stage.sent("tool")] == ["call", "result"]
+    stage.types("go on")
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 100
+    assert stage.turns() == [(1, True), (2, False)]
+
+
+def test_an_answer_discarded_before_it_began_is_discarded_however_late_it_comes(
+    stage: Stage,
+) -> None:
+    stage.types("a long question")
+    stage.actions += stage.conversation.on_user_interrupt(stage.now)
+    stage.wait(12)
+    stage.speak(500)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(100) == 0
+    assert stage.turns() == [(1, True)]
+
+
+def test_a_new_question_does_not_wait_long_for_the_end_of_a_discarded_answer(
+    stage: Stage,
+) -> None:
+    stage.types("a long question")
+    stage.actions += stage.conversation.on_user_interrupt(stage.now)
+    stage.types("another")
+    stage.wait(6)
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 100
+    assert stage.turns() == [(1, True), (2, False)]
+
+
+def test_the_end_of_a_cut_off_answer_may_come_after_the_next_question(stage: Stage) -> None:
+    stage.speak(1000)
+    stage.actions += stage.conversation.on_user_interrupt(stage.now)
+    stage.wait(20)
+    stage.types("go on")
+    stage.agent(live.ModelTurnComplete())
+    assert stage.turns() == [(1, True)]
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(200)
+    assert stage.turns() == [(1, True), (2, False)]
+
+
+def test_an_answer_that_the_model_forgot_to_end_ends_with_the_users_next_words(
+    stage: Stage,
+) -> None:
+    for n in (1, 2):
+        stage.user_speaks()
+        stage.user_says(f"question {n}")
+        stage.speak(200)
+        stage.play(400)
+    assert stage.turns() == [(1, False)]
+    assert [one["turn"] for one in stage.sent("latency")] == [1, 2]
+    assert all(one["response_ms"] < 1000 for one in stage.sent("latency"))
+    assert [one["turn"] for one in stage.sent("transcript")] == [1, 2]
+
+
+def test_a_late_turn_complete_of_an_answer_ended_by_the_users_words_ends_nothing(
+    stage: Stage,
+) -> None:
+    stage.speak(200)
+    stage.play(400)
+    stage.user_speaks()
+    stage.user_says("next")
+    stage.agent(live.ModelTurnComplete())
+    stage.speak(200)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(400)
+    assert stage.turns() == [(1, False), (2, False)]
+
+
+def test_an_answer_to_what_was_said_over_another_does_not_wait_for_its_end(
+    stage: Stage,
+) -> None:
+    """A model that takes its answer for over when it was sent never says interrupted."""
+    stage.speak(10_000)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(1000)
+    stage.user_speaks()
+    stage.user_says("something else")
+    stage.speak(200)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(400)
+    assert stage.turns() == [(1, True), (2, False)]
+    assert stage.sent("turn")[0]["heard_ms"] == 1000
+
+
+def test_noise_long_ago_did_not_ask_for_an_answer(stage: Stage) -> None:
+    stage.user_speaks(400)
+    stage.wait(60)
+    stage.speak(200)
+    stage.play(100)
+    (latency,) = stage.sent("latency")
+    assert "response_ms" not in latency
+
+
+def test_a_late_transcript_of_a_word_too_short_to_be_noticed_opens_no_question(
+    stage: Stage,
+) -> None:
+    stage.user_speaks(120)
+    stage.speak(200)
+    stage.user_says("yes")
+    stage.agent(live.ModelTurnComplete())
+    stage.play(400)
+    stage.wait(60)
+    assert [one["turn"] for one in stage.sent("transcript")] == [1]
+    assert stage.sent("error") == []
+
+
+def test_a_text_that_waits_is_passed_on_when_the_one_before_got_no_answer() -> None:
+    stage = Stage(rules={"text_during_speech": "queue"})
+    stage.speak(200)
+    stage.types("one")
+    stage.types("two")
+    stage.agent(live.ModelTurnComplete())
+    stage.play(300)
+    stage.wait(40)
+    assert [one.text for one in stage.actions if isinstance(one, SendText)] == ["one", "two"]
