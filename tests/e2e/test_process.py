@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 
 import aiohttp
 import pytest
@@ -25,6 +26,10 @@ async def place(url: str, sdp: str) -> str:
     ):
         assert response.status == 201
         return str((await response.json())["sdp"])
+
+
+def is_closed(client: RtcClient) -> bool:
+    return client.pc.connectionState == "closed"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -51,7 +56,7 @@ async def test_a_signal_tells_each_caller_and_ends_the_process(
         # A promise to the operator, not a measurement: the usual figure is a fifth of it.
         assert time.monotonic() - begun_at < STOP_S + 1.0 * (number is signal.SIGTERM)
         for client in clients:
-            await client.wait_for(lambda one=client: one.pc.connectionState == "closed")
+            await client.wait_for(partial(is_closed, client))
     finally:
         for client in clients:
             await client.close()
