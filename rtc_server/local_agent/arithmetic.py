@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from math import isqrt
+from math import factorial, isqrt
 
-from .numbers import Token, format_number, merge_numbers, tokenize
+from .numbers import format_number, merge_numbers, tokenize
 
-__all__ = ["CannotCalculate", "evaluate", "find_expression", "say_expression"]
+__all__ = ["CannotCalculate", "evaluate", "find_expression", "say_expression", "write_number"]
 
 _MAX_EXPRESSION = 200
 _MAX_BITS = 4096
@@ -32,6 +32,8 @@ _PHRASES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("take", "away"), ("-",)),
     (("added", "to"), ("+",)),
     (("raised", "to"), ("^",)),
+    (("per", "cent", "off"), ("%", "off")),
+    (("percent", "off"), ("%", "off")),
     (("per", "cent"), ("%",)),
     (("equals",), ()),
     (("equal", "to"), ()),
@@ -47,13 +49,17 @@ _PHRASES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("negative",), ("-",)),
     (("less",), ("-",)),
     (("percent",), ("%",)),
+    (("factorial",), ("!",)),
     (("squared",), ("^", "2")),
     (("cubed",), ("^", "3")),
     (("double",), ("2", "*")),
     (("twice",), ("2", "*")),
     (("triple",), ("3", "*")),
 )
-_SIGNS = set("+-*/^%()") | {"sqrt", "of"}
+_SIGNS = set("+-*/^%!()") | {"sqrt", "of", "off"}
+_LARGEST_FACTORIAL = 170
+_LARGEST_DENOMINATOR = 10_000
+_PARTS_SAID = {"0.5": "half", "0.25": "a quarter", "0.75": "three quarters", "1/3": "a third"}
 _LEAD = frozenset(
     {"what", "is", "how", "much", "calculate", "compute", "work", "out", "the", "result"}
     | {"answer", "to", "tell", "me", "and", "so", "now", "then", "ok", "okay", "please", "can"}
@@ -105,7 +111,7 @@ def say_expression(expression: str) -> str:
     words = {"*": "times", "/": "divided by", "+": "plus", "-": "minus"}
     said: list[str] = []
     expression = re.sub(r"\((\d+) / (\d+)\)", r"\1/\2", expression)
-    tokens = re.findall(r"\d+/\d+|\d+(?:\.\d+)?|sqrt|of|[-+*/^%()]", expression)
+    tokens = re.findall(r"\d+/\d+|\d+(?:\.\d+)?|sqrt|off?|[-+*/^%!()]", expression)
     for index, token in enumerate(tokens):
         if token == "^":
             said.append("to the power of")
@@ -117,12 +123,16 @@ def say_expression(expression: str) -> str:
             said.append(words[token])
         elif token in "()":
             continue
-        elif token == "of" or "/" in token:
+        elif token == "!":
+            said.append("factorial")
+        elif token in {"of", "off"} or "/" in token:
             said.append(token)
         else:
             said.append(format_number(Fraction(token), decimals=12)[0])
         if token == "2" and index and tokens[index - 1] == "^":
             said[-2:] = ["squared"]
+    if len(said) > 1 and said[1] == "of":
+        said[0] = _PARTS_SAID.get(said[0], said[0])
     return " ".join(said)
 
 
@@ -177,7 +187,7 @@ def _from_form(tokens: list[str]) -> str | None:
             return None
         if swapped:
             operands.reverse()
-        return f" {sign} ".join(_write(operand) for operand in operands)
+        return f" {sign} ".join(write_number(operand) for operand in operands)
     return None
 
 
@@ -192,13 +202,14 @@ def _from_infix(tokens: list[str]) -> str | None:
         if isinstance(token, Fraction):
             if written and not (written[-1] in _SIGNS or written[-1] == "("):
                 return None
-            written.append(_write(token))
+            written.append(write_number(token))
         elif token in _SIGNS:
             signs += token not in {"(", ")"}
             written.append(token)
         else:
             return None
-    expression = " ".join(written).replace(" %", "%")
+    expression = " ".join(written)
+    expression = re.sub(r" (?=[%!)])|(?<=\() ", "", expression)
     if not signs:
         return None
     try:
@@ -208,19 +219,20 @@ def _from_infix(tokens: list[str]) -> str | None:
     return expression
 
 
-def _write(token: Token) -> str:
-    assert isinstance(token, Fraction)
-    if token.denominator == 1:
-        return str(token.numerator)
-    text = f"{float(token):.12f}".rstrip("0")
-    return text if Fraction(text) == token else f"({token.numerator} / {token.denominator})"
+def write_number(value: Fraction) -> str:
+    """Write ``value`` as an operand: exactly, but for what has no short form."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    text = f"{float(value):.12f}".rstrip("0")
+    exact = Fraction(text) == value or value.denominator > _LARGEST_DENOMINATOR
+    return text if exact else f"({value.numerator} / {value.denominator})"
 
 
 class _Parser:
     """Recursive descent; ``dry`` checks the form and computes nothing."""
 
     def __init__(self, expression: str, *, dry: bool = False) -> None:
-        self._tokens = re.findall(r"\d+(?:\.\d+)?|sqrt|of|\S", expression)
+        self._tokens = re.findall(r"\d+(?:\.\d+)?|sqrt|off?|\S", expression)
         self._index = 0
         self._dry = dry
 
@@ -249,9 +261,12 @@ class _Parser:
 
     def _product(self) -> Fraction:
         value = self._signed()
-        while self._peek() in {"*", "/", "of"}:
-            if self._take() == "/":
+        while self._peek() in {"*", "/", "of", "off"}:
+            sign = self._take()
+            if sign == "/":
                 value = self._divide(value, self._signed())
+            elif sign == "off":
+                value = self._checked((1 - value) * self._signed())
             else:
                 value = self._checked(value * self._signed())
         return value
@@ -264,9 +279,8 @@ class _Parser:
 
     def _power(self) -> Fraction:
         value = self._atom()
-        while self._peek() == "%":
-            self._take()
-            value /= 100
+        while self._peek() in {"%", "!"}:
+            value = value / 100 if self._take() == "%" else self._factorial(value)
         if self._peek() == "^":
             self._take()
             return self._raise(value, self._signed())
@@ -291,6 +305,15 @@ class _Parser:
         if divisor == 0:
             raise CannotCalculate("nothing can be divided by zero")
         return self._checked(value / divisor)
+
+    def _factorial(self, value: Fraction) -> Fraction:
+        if self._dry:
+            return Fraction(1)
+        if value.denominator != 1 or value < 0:
+            raise CannotCalculate("only whole numbers have a factorial")
+        if value > _LARGEST_FACTORIAL:
+            raise CannotCalculate("that number is too large for me")
+        return self._checked(Fraction(factorial(value.numerator)))
 
     def _root(self, value: Fraction) -> Fraction:
         if self._dry:

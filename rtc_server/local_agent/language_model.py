@@ -19,8 +19,11 @@ from google.adk.models.llm_response import LlmResponse
 from google.genai import types
 from typing_extensions import override
 
-from .intents import Intent, Remark, ToolCall, understand
+from .follow_up import Exchange, follow_up
+from .intents import Intent, ToolCall, is_guess, understand
+from .remarks import Remark
 from .speech import not_understood, say_remark, say_result
+from .stories import JOKES
 
 __all__ = ["GO_ON_NOTE", "Reply", "RuleBasedLlm", "respond", "split_sentences", "timer_note"]
 
@@ -31,6 +34,7 @@ _TIMER_NOTE = re.compile(r"\[timer due: (?P<id>[^\]]*)\]")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _LOOK_BACK = 12
 _MEMORY = 64
+_LEAN_BACK = 4
 
 
 def timer_note(timer_id: str) -> str:
@@ -58,6 +62,7 @@ class _Conversation:
     def __init__(self, contents: Sequence[types.Content]) -> None:
         self._contents = contents
         self._replies: dict[int, Reply] = {}
+        self._understood: dict[int, list[Intent]] = {}
 
     def reply(self, length: int) -> Reply:
         """Return the reply to the last of the first ``length`` turns."""
@@ -79,14 +84,52 @@ class _Conversation:
             return Reply(self._rest_of_answer(contents[:-1]))
         if not text.strip():
             return Reply()
-        intents = _intents(contents)
+        intents = self._intents(len(contents))
         calls = tuple(intent for intent in intents if isinstance(intent, ToolCall))
         if calls:
             return Reply(calls=calls)
         if not intents and (undisturbed := self._undisturbed(contents)) is not None:
             return undisturbed
-        said = [self._say(intent, contents) for intent in intents if isinstance(intent, Remark)]
+        remarks = [intent for intent in intents if isinstance(intent, Remark)]
+        said = [self._say(remark, contents) for remark in remarks]
+        if len(said) > 1 and remarks[0] is Remark.GREETING:
+            said[0] = "Hello!"
         return Reply(_join([*_finished_timers(contents), *(said or [not_understood(text)])]))
+
+    def _intents(self, length: int) -> list[Intent]:
+        """Understand the last of the first ``length`` turns, in the light of those before it."""
+        if length not in self._understood:
+            self._understood[length] = self._understand(self._contents[:length])
+        return self._understood[length]
+
+    def _understand(self, contents: Sequence[types.Content]) -> list[Intent]:
+        if not _is_said(contents[-1]):
+            return []
+        text = _text(contents[-1])
+        intents = understand(text)
+        if is_guess(intents) and len(contents) > 1 and _is_said(contents[-2]):
+            # The end of a sentence that was begun in the turn before?
+            whole = understand(f"{_text(contents[-2]).rstrip(' .?!')} {text}")
+            if not is_guess(whole):
+                return whole
+        return follow_up(text, self._before(len(contents) - 1)) or intents
+
+    def _before(self, length: int) -> list[Exchange]:
+        """Return what was understood of the last turns among the first ``length``, newest first."""
+        exchanges: list[Exchange] = []
+        said = (i for i in range(length, 0, -1) if _is_said(self._contents[i - 1]))
+        for index in itertools.islice(said, _LOOK_BACK):
+            intents = self._intents(index)
+            if intents and not is_guess(intents):
+                exchanges.append(Exchange(_text(self._contents[index - 1]), tuple(intents)))
+                if len(exchanges) == _LEAN_BACK:
+                    break
+        return exchanges
+
+    def _question(self, contents: Sequence[types.Content]) -> list[Intent]:
+        """Return what the turn before the last call of tools asked for."""
+        called = next((i for i in range(len(contents) - 2, -1, -1) if _calls(contents[i])), 0)
+        return self._intents(called) if called and _is_said(contents[called - 1]) else []
 
     def _undisturbed(self, contents: Sequence[types.Content]) -> Reply | None:
         """Return the answer that a cough cut off, if the last turn is no more than that.
@@ -101,6 +144,8 @@ class _Conversation:
         return Reply(rest) if rest else None
 
     def _say(self, remark: Remark, contents: Sequence[types.Content]) -> str:
+        if remark is Remark.JOKE:
+            return JOKES[self._told(remark, len(contents)) % len(JOKES)]
         if remark is Remark.REPEAT:
             said = (
                 _text(content) for content in reversed(contents[:-1]) if content.role == "model"
@@ -110,12 +155,17 @@ class _Conversation:
             return self._rest_of_answer(contents[:-1]) or say_remark(remark)
         return say_remark(remark)
 
+    def _told(self, remark: Remark, length: int) -> int:
+        """Count the earlier turns that asked for ``remark``."""
+        said = (i for i in range(1, length) if _is_said(self._contents[i - 1]))
+        return sum(remark in self._intents(index) for index in said)
+
     def _spoken_results(self, contents: Sequence[types.Content]) -> str:
         """Answer the question that the tools were called for, in its own order."""
         results = _responses(contents[-1])
         due = any(name == "finish_timer" for name, _ in results)
         spoken = [] if due else _finished_timers(contents)
-        for intent in _question(contents):
+        for intent in self._question(contents):
             if isinstance(intent, Remark):
                 greets = intent is Remark.GREETING
                 spoken.append("Hello!" if greets else self._say(intent, contents))
@@ -187,6 +237,14 @@ def _model_content(*parts: types.Part) -> types.Content:
     return types.Content(role="model", parts=list(parts))
 
 
+def _is_said(content: types.Content) -> bool:
+    """Whether a person said it: it is no tool's result and no note to the model."""
+    if content.role != "user" or _responses(content):
+        return False
+    text = _text(content)
+    return text != GO_ON_NOTE and not _TIMER_NOTE.fullmatch(text)
+
+
 def _text(content: types.Content) -> str:
     return "".join(part.text for part in content.parts or [] if part.text and not part.thought)
 
@@ -201,28 +259,6 @@ def _responses(content: types.Content) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _calls(content: types.Content) -> bool:
     return any(part.function_call for part in content.parts or [])
-
-
-def _intents(contents: Sequence[types.Content]) -> list[Intent]:
-    """Understand the last user turn, alone or as the end of a sentence begun before it."""
-    text = _text(contents[-1])
-    if text == GO_ON_NOTE or _TIMER_NOTE.fullmatch(text):
-        return []  # nobody said it
-    intents = understand(text)
-    if intents or len(contents) < 2:
-        return intents
-    before = contents[-2]
-    if before.role == "user" and not _responses(before) and not _text(before).startswith("["):
-        return understand(f"{_text(before).rstrip(' .?!')} {text}")
-    return intents
-
-
-def _question(contents: Sequence[types.Content]) -> list[Intent]:
-    """Return what the turn before the last call of tools asked for."""
-    called = next((i for i in range(len(contents) - 2, -1, -1) if _calls(contents[i])), 0)
-    if called and contents[called - 1].role == "user" and not _responses(contents[called - 1]):
-        return _intents(contents[:called])
-    return []
 
 
 def _finished_timers(contents: Sequence[types.Content]) -> list[str]:

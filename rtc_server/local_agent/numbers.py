@@ -75,6 +75,7 @@ def tokenize(text: str) -> list[str]:
     text = text.replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-")
     for sign, figure in _VULGAR.items():
         text = text.replace(sign, f" {figure} ")
+    text = re.sub(r"\bto-(?=day|morrow|night)", "to", text)  # as the recogniser spells them
     text = re.sub(r"(?<=[^\W\d_])-(?=[^\W\d_])", " ", text)
     tokens: list[str] = []
     for token in _TOKEN.findall(text):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .arithmetic import say_expression
-from .intents import Remark
-from .stories import JOKE, STORIES
+from .remarks import Remark
+from .stories import JOKES, STORIES
 from .timers import Timer, read_timers, say_duration
 
 __all__ = ["not_understood", "say_remark", "say_result"]
 
+_CANCELLED = "The timer is cancelled."
 _REMARKS = {
     Remark.GREETING: "Hello! What can I do for you?",
     Remark.HOW_ARE_YOU: "I am well, thank you. What can I do for you?",
@@ -27,11 +29,20 @@ _REMARKS = {
         "me about yourself, set timers, and tell you a story. "
         "For example, ask me: what is seventeen times four?"
     ),
-    Remark.JOKE: JOKE,
+    Remark.JOKE: JOKES[0],
     Remark.STOP: "Okay.",
     Remark.REPEAT: "I have not said anything yet.",
     Remark.GO_ON: "There is nothing to go on with.",
-    Remark.TIMER_WITHOUT_TIME: "For how long? Say, for example: set a timer for ten seconds.",
+    Remark.TIMER_WITHOUT_TIME: "For how long? Say, for example: ten minutes.",
+    Remark.ACKNOWLEDGED: "All right.",
+    Remark.WELL: "I am glad to hear that.",
+    Remark.UNWELL: "I am sorry to hear that. If you like, I can tell you a story or a joke.",
+    Remark.FLATTERED: "Thank you, that is kind of you.",
+    Remark.SCOLDED: "I am sorry. Please say it once more, in other words.",
+    Remark.NO_TASTE: "I am only a small program with simple rules, so I have no answer to that.",
+    Remark.ENGLISH_ONLY: "I am sorry, I only speak and understand English.",
+    Remark.FIXED_VOICE: "I am sorry, I have only this one way of speaking.",
+    Remark.CANNOT: "I am sorry, that is not among the things I can do. Ask me what I can do.",
 }
 
 
@@ -43,7 +54,7 @@ def say_remark(remark: Remark) -> str:
 def not_understood(text: str) -> str:
     """Say honestly that ``text`` was not understood, with a hint."""
     heard = " ".join(text.split())
-    if not heard or len(heard) > 120:
+    if not re.search(r"\w", heard) or len(heard) > 120:
         return "I did not understand that. Ask me what I can do."
     return f"I heard “{heard.rstrip('.!?')}”, but I did not understand. Ask me what I can do."
 
@@ -111,6 +122,13 @@ def _recall(result: Mapping[str, Any]) -> str:
     return f"{_capital(_list(clauses))}."
 
 
+def _look_up(result: Mapping[str, Any]) -> str:
+    facts = dict(result.get("facts") or {})
+    if not facts:
+        return "I do not know that. I work without the internet, and you have not told me."
+    return f"{_capital(_list([_fact(str(key), str(value)) for key, value in facts.items()]))}."
+
+
 def _forget(result: Mapping[str, Any]) -> str:
     if not result.get("forgotten"):
         return "There was nothing to forget."
@@ -131,6 +149,30 @@ def _set_timer(result: Mapping[str, Any]) -> str:
     return f"{name} set for {say_duration(timer.seconds)}."
 
 
+def _set_alarm(result: Mapping[str, Any]) -> str:
+    timer = next(iter(read_timers([result.get("set")])), None)
+    if timer is not None and timer.reminder:
+        return f"I will remind you to {timer.label} at {result.get('at')}."
+    return f"Alarm set for {result.get('at')}."
+
+
+def _time(result: Mapping[str, Any]) -> str:
+    if result.get("ahead"):
+        return f"It will be {result.get('time')} then."
+    here = "I only know the time here. " if result.get("unknown_place") else ""
+    return f"{here}It is {result.get('time')}."
+
+
+def _date_of(result: Mapping[str, Any]) -> str:
+    days, day = int(result.get("days_ahead", 0)), str(result.get("day", ""))
+    if day in {"tomorrow", "yesterday"}:
+        return f"{_capital(day)} {'is' if days > 0 else 'was'} {result.get('date')}."
+    count = f"{abs(days)} day{'' if abs(days) == 1 else 's'}"
+    if days < 0:
+        return f"That was {result.get('date')}, {count} ago."
+    return f"That is {result.get('date')}, in {count}." if days else "That is today."
+
+
 def _list_timers(result: Mapping[str, Any]) -> str:
     timers, left = read_timers(result.get("timers")), dict(result.get("seconds_left") or {})
     if not timers:
@@ -139,13 +181,28 @@ def _list_timers(result: Mapping[str, Any]) -> str:
     return f"{_capital(_list(clauses))}."
 
 
+def _extend_timer(result: Mapping[str, Any]) -> str:
+    if longer := read_timers([result.get("extended")]):
+        return f"{_capital(_name(longer[0]))} has {say_duration(result.get('left', 0))} left now."
+    several = read_timers(result.get("which"))
+    return _which(several) if several else "There is no such timer."
+
+
+def _which(timers: list[Timer]) -> str:
+    names = ", ".join(_name(timer) for timer in timers[:-1])
+    return f"Which one, {names} or {_name(timers[-1])}?"
+
+
 def _cancel_timer(result: Mapping[str, Any]) -> str:
+    if several := read_timers(result.get("which")):
+        return _which(several)
     count, label = result.get("cancelled"), str(result.get("label", ""))
     if not count:
-        return f"There is no {label} timer." if label else "There is no timer to cancel."
-    if label:
-        return f"The {label} timer is cancelled."
-    return "The timer is cancelled." if count == 1 else f"All {count} timers are cancelled."
+        named = label not in {"", "all"}
+        return f"There is no {label} timer." if named else "There is no timer to cancel."
+    if label == "all" and count > 1:
+        return f"All {count} timers are cancelled."
+    return f"The {label} timer is cancelled." if label not in {"", "all"} else _CANCELLED
 
 
 def _finish_timer(result: Mapping[str, Any]) -> str:
@@ -166,14 +223,18 @@ def _story(result: Mapping[str, Any]) -> str:
 
 
 _RESULTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "get_current_time": lambda result: f"It is {result.get('time')}.",
+    "get_current_time": _time,
     "get_current_date": lambda result: f"Today is {result.get('date')}.",
+    "get_date_of": _date_of,
     "calculate": _calculate,
     "convert_units": _convert,
     "remember": _remember,
     "recall": _recall,
+    "look_up": _look_up,
     "forget": _forget,
     "set_timer": _set_timer,
+    "set_alarm": _set_alarm,
+    "extend_timer": _extend_timer,
     "list_timers": _list_timers,
     "cancel_timer": _cancel_timer,
     "finish_timer": _finish_timer,

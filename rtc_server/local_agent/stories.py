@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["JOKE", "STORIES", "find_story"]
+__all__ = ["JOKES", "STORIES", "find_story"]
 
 STORIES: dict[str, str] = {
     "The Lamp Keeper": (
@@ -78,10 +78,12 @@ STORIES: dict[str, str] = {
 }
 """Title and text; each takes about a minute and a quarter to tell."""
 
-JOKE = (
+JOKES = (
     "I asked a packet for its life story. "
     "It said: I would love to tell you, but I might not arrive, and if I do, "
-    "it may be in the wrong order."
+    "it may be in the wrong order.",
+    "Why did the clock go to school? It wanted to be on time, and it was told off for ticking.",
+    "A timer walks into a bakery. The baker asks what it would like. In a minute, says the timer.",
 )
 
 _TOPICS = {

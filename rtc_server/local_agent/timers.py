@@ -22,11 +22,12 @@ __all__ = [
     "STATE_KEY",
     "Timer",
     "TimerRequest",
-    "find_request",
+    "find_requests",
     "instruction_line",
     "read_instruction",
     "read_timers",
     "say_duration",
+    "timer_name",
 ]
 
 STATE_KEY = "timers"
@@ -42,6 +43,10 @@ _UNITS = {
     **dict.fromkeys(("hour", "hours"), 3600),
 }
 _HOMOPHONES = {"for": "4", "to": "2", "too": "2", "won": "1", "ate": "8"}
+_ANOTHER = re.compile(
+    r",? (?:and |then )*(?:another|one|a second|one more)(?: (?:one|timer))? for "
+)
+_HALF = frozenset({"half", "quarter"})
 _NO_LABELS = frozenset({"new", "set", "start", "short", "long", "quick", "countdown", "small"})
 
 
@@ -118,13 +123,27 @@ def say_duration(seconds: float, *, adjective: bool = False) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]][-len(parts) :]) if parts else "0 seconds"
 
 
-def find_request(text: str) -> TimerRequest | None:
-    """Return the timer that ``text`` asks for: its length and what it is for, or None."""
-    seconds, rest = _cut_durations(_merge(text))
-    if seconds is None:
-        return None
-    label, reminder = _find_label(rest)
-    return TimerRequest(seconds, label, reminder)
+def find_requests(text: str) -> list[TimerRequest]:
+    """Return the timers that ``text`` asks for, in its order.
+
+    All lengths belong to one timer ("a minute and ten seconds"), unless "one" or "another"
+    says otherwise.
+    """
+    words = " ".join(tokenize(text))
+    requests = []
+    for part in _ANOTHER.split(words):
+        seconds, rest = _cut_durations(_merge(part))
+        if seconds is not None:
+            requests.append(TimerRequest(seconds, *_find_label(rest)))
+    return requests
+
+
+def timer_name(words: str) -> str:
+    """Return the name of a timer, a length in figures: "ten minute" is "10 minute"."""
+    seconds, rest = _cut_durations(_merge(words))
+    if seconds is not None and rest == "<d>":
+        return say_duration(seconds, adjective=True)
+    return words
 
 
 def _merge(text: str) -> list[Token]:
@@ -133,8 +152,10 @@ def _merge(text: str) -> list[Token]:
         if tokens[index + 1] in _UNITS and token in _HOMOPHONES:
             tokens[index] = _HOMOPHONES[token]
         elif tokens[index + 1] in _UNITS and token in {"a", "an"}:
-            tokens[index] = "of" if index and tokens[index - 1] == "half" else "1"
-    return [token for token in merge_numbers(tokens) if token != "of"]
+            tokens[index] = "" if index and tokens[index - 1] in _HALF else "1"
+        elif token == "of" and tokens[index - 1] in _HALF:
+            tokens[index] = ""
+    return merge_numbers([token for token in tokens if token])
 
 
 def _cut_durations(tokens: list[Token]) -> tuple[int | None, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 from uuid import uuid4
@@ -13,9 +14,11 @@ from google.adk.tools.function_tool import FunctionTool
 from google.adk.tools.tool_context import ToolContext
 
 from .arithmetic import CannotCalculate, evaluate
+from .dates import resolve_day
+from .facts import select_facts
 from .numbers import format_number
 from .stories import STORIES, find_story
-from .timers import MAX_SECONDS, MAX_TIMERS, STATE_KEY, Timer, read_timers
+from .timers import MAX_SECONDS, MAX_TIMERS, STATE_KEY, Timer, read_timers, say_duration
 from .units import UnknownUnit, convert, unit_words
 
 __all__ = ["FACTS_KEY", "Tools"]
@@ -25,6 +28,7 @@ FACTS_KEY = "caller"
 
 _MAX_FACTS = 50
 _MAX_CHARACTERS = 200
+_MAX_AHEAD_S = 10 * 366 * 86_400
 
 
 class Tools:
@@ -44,12 +48,16 @@ class Tools:
             for function in (
                 self.get_current_time,
                 self.get_current_date,
+                self.get_date_of,
                 self.calculate,
                 self.convert_units,
                 self.remember,
                 self.recall,
+                self.look_up,
                 self.forget,
                 self.set_timer,
+                self.set_alarm,
+                self.extend_timer,
                 self.list_timers,
                 self.cancel_timer,
                 self.finish_timer,
@@ -57,16 +65,25 @@ class Tools:
             )
         ]
 
-    def get_current_time(self) -> dict[str, Any]:
-        """Returns the time of day where the server is."""
-        now = datetime.fromtimestamp(self._clock()).astimezone()
-        half = "AM" if now.hour < 12 else "PM"
-        return {"time": f"{now.hour % 12 or 12}:{now.minute:02d} {half}"}
+    def get_current_time(self, place: str = "", seconds_ahead: int = 0) -> dict[str, Any]:
+        """Returns the time of day where the server is, now or so many seconds ahead."""
+        now = self._now() + timedelta(seconds=max(0, min(seconds_ahead, _MAX_AHEAD_S)))
+        result = {"time": _clock_time(now)}
+        if place:
+            result["unknown_place"] = place[:_MAX_CHARACTERS]
+        return result | ({"ahead": True} if seconds_ahead > 0 else {})
 
     def get_current_date(self) -> dict[str, Any]:
         """Returns the day of the week and the date where the server is."""
-        now = datetime.fromtimestamp(self._clock()).astimezone()
-        return {"date": f"{now:%A}, {now:%B} {now.day}, {now.year}"}
+        return {"date": _long_date(self._now())}
+
+    def get_date_of(self, day: str) -> dict[str, Any]:
+        """Returns the date of a day such as "tomorrow", "in 3 weeks", "friday", "christmas"."""
+        today = self._now().date()
+        found = resolve_day(day.lower(), today)
+        if found is None:
+            return {"error": f"I do not know when {day[:_MAX_CHARACTERS]} is"}
+        return {"day": day, "date": _long_date(found), "days_ahead": (found - today).days}
 
     def calculate(self, expression: str) -> dict[str, Any]:
         """Works out an expression such as "17 * 4", "sqrt 2" or "20% of 50"."""
@@ -113,6 +130,11 @@ class Tools:
             return {"key": "", "facts": facts}
         return {"key": key, "facts": {key: facts[key]} if key in facts else {}}
 
+    def look_up(self, about: str, tool_context: ToolContext) -> dict[str, Any]:
+        """Looks for an answer in what the caller said: facts that share words with about."""
+        found = select_facts(self._facts(tool_context), about[:_MAX_CHARACTERS])
+        return {"about": about[:_MAX_CHARACTERS], "facts": found}
+
     def forget(self, key: str, tool_context: ToolContext) -> dict[str, Any]:
         """Forgets one thing the caller said about himself; an empty key forgets everything."""
         facts = self._facts(tool_context)
@@ -132,6 +154,35 @@ class Tools:
         timer = Timer(uuid4().hex[:8], seconds, self._clock() + seconds, label, reminder)
         return {"set": timer.as_dict()} | self._store(tool_context, [*timers, timer])
 
+    def set_alarm(
+        self, hour: int, minute: int, half: str, label: str, tool_context: ToolContext
+    ) -> dict[str, Any]:
+        """Sets a timer for a time of day; half is "am", "pm", or empty for what comes first."""
+        now = self._now()
+        if not (1 <= hour <= 12 and 0 <= minute < 60 and half in {"am", "pm", ""}):
+            return {"error": "that is no time of day"}
+        hours = [hour % 12 + 12 * (part == "pm") for part in ("am", "pm") if half in {part, ""}]
+        dues = [now.replace(hour=one, minute=minute, second=0, microsecond=0) for one in hours]
+        due = min(one if one > now else one + timedelta(days=1) for one in dues)
+        seconds = max(1, round((due - now).total_seconds()))
+        when = _clock_time(due)
+        result = self.set_timer(seconds, label or when, bool(label), tool_context)
+        return result | ({"at": when} if "set" in result else {})
+
+    def extend_timer(self, seconds: int, label: str, tool_context: ToolContext) -> dict[str, Any]:
+        """Lets the timer of that label, or the only one, run so many seconds longer."""
+        timers = read_timers(tool_context.state.get(STATE_KEY))
+        meant = [timer for timer in timers if not label or _is_called(timer, label)]
+        if len(meant) != 1:
+            return {"which": [timer.as_dict() for timer in meant]}
+        due = meant[0].due + seconds
+        if not 1 <= seconds <= due - self._clock() <= MAX_SECONDS:
+            return {"error": "I can only set timers between one second and a day"}
+        longer = replace(meant[0], due=due, seconds=meant[0].seconds + seconds)
+        kept = [longer if timer is meant[0] else timer for timer in timers]
+        left = round(due - self._clock())
+        return {"extended": longer.as_dict(), "left": left} | self._store(tool_context, kept)
+
     def list_timers(self, tool_context: ToolContext) -> dict[str, Any]:
         """Lists the timers that are running and what is left of them."""
         timers = read_timers(tool_context.state.get(STATE_KEY))
@@ -139,11 +190,13 @@ class Tools:
         return {"seconds_left": left, STATE_KEY: [timer.as_dict() for timer in timers]}
 
     def cancel_timer(self, label: str, tool_context: ToolContext) -> dict[str, Any]:
-        """Cancels the timers of that label; an empty label cancels all of them."""
+        """Cancels the timers of that label or length; "all" of them; an empty label, the one."""
         timers = read_timers(tool_context.state.get(STATE_KEY))
-        kept = [timer for timer in timers if label and timer.label != label]
-        cancelled = len(timers) - len(kept)
-        return {"cancelled": cancelled, "label": label} | self._store(tool_context, kept)
+        if not label and len(timers) > 1:
+            return {"which": [timer.as_dict() for timer in timers]}
+        meant = [timer for timer in timers if label in {"", "all"} or _is_called(timer, label)]
+        kept = [timer for timer in timers if timer not in meant]
+        return {"cancelled": len(meant), "label": label} | self._store(tool_context, kept)
 
     def finish_timer(self, timer_id: str, tool_context: ToolContext) -> dict[str, Any]:
         """Takes a timer that is due off the list, before the caller is told."""
@@ -177,3 +230,20 @@ class Tools:
         stored = [timer.as_dict() for timer in timers]
         context.state[STATE_KEY] = stored
         return {STATE_KEY: stored}
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock()).astimezone()
+
+
+def _clock_time(when: datetime) -> str:
+    return f"{when.hour % 12 or 12}:{when.minute:02d} {'AM' if when.hour < 12 else 'PM'}"
+
+
+def _long_date(when: date) -> str:
+    return f"{when:%A}, {when:%B} {when.day}, {when.year}"
+
+
+def _is_called(timer: Timer, name: str) -> bool:
+    return name in {timer.label, say_duration(timer.seconds, adjective=True)} or (
+        timer.reminder and name in timer.label
+    )

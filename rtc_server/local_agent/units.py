@@ -6,13 +6,14 @@ on are the international and US customary ones.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from .numbers import Token, merge_numbers, tokenize
 
-__all__ = ["Conversion", "UnknownUnit", "convert", "find_conversion", "unit_words"]
+__all__ = ["Conversion", "UnknownUnit", "convert", "find_conversion", "find_unit", "unit_words"]
 
 
 class UnknownUnit(ValueError):
@@ -121,6 +122,12 @@ def unit_words(unit: str, value: Fraction | None = None) -> str:
     return known.singular if value is not None and abs(value) == 1 else known.plural
 
 
+def find_unit(name: str) -> str | None:
+    """Return the unit that people call ``name``, or None."""
+    name = re.sub(r"^(?:the |degrees? )+", "", name.strip().lower())
+    return _NAMES.get(name)
+
+
 def find_conversion(text: str) -> Conversion | None:
     """Return the conversion that ``text`` asks for, or None.
 
@@ -137,7 +144,7 @@ def find_conversion(text: str) -> Conversion | None:
     if len(quantities) == 2 and len(targets) == 1:
         (value, unit), (part, part_unit) = quantities
         if (unit, part_unit) in _SMALL_PARTS:
-            return Conversion(value + convert(part, part_unit, unit), unit, targets[0])
+            return Conversion(convert(value, unit, part_unit) + part, part_unit, targets[0])
     if len(quantities) == 1 and len(targets) == 1 and targets[0] != quantities[0][1]:
         return Conversion(*quantities[0], targets[0])
     return None

@@ -7,7 +7,7 @@ import pytest
 from rtc_server.local_agent.timers import (
     Timer,
     TimerRequest,
-    find_request,
+    find_requests,
     instruction_line,
     read_instruction,
     read_timers,
@@ -30,15 +30,24 @@ from rtc_server.local_agent.timers import (
         ("set a timer for the eggs for 3 minutes", 180, "eggs", False),
         ("start a 5 minute timer for tea", 300, "tea", False),
         ("Remind me to call my mother in ten minutes", 600, "call your mother", True),
+        ("remind me in a minute to take it out of the oven", 60, "take it out of the oven", True),
         ("remind me in ten minutes to call Bob", 600, "call bob", True),
     ],
 )
 def test_request_is_read(said: str, seconds: int, label: str, reminder: bool) -> None:
-    assert find_request(said) == TimerRequest(seconds, label, reminder)
+    assert find_requests(said) == [TimerRequest(seconds, label, reminder)]
+
+
+def test_two_timers_in_one_sentence_are_two() -> None:
+    for said in (
+        "set two timers, one for five minutes and one for ten minutes",
+        "set a timer for 5 minutes and another one for ten minutes",
+    ):
+        assert [request.seconds for request in find_requests(said)] == [300, 600]
 
 
 def test_request_without_a_time_is_none() -> None:
-    assert find_request("set a timer") is None
+    assert find_requests("set a timer") == []
 
 
 @pytest.mark.parametrize(
