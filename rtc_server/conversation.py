@@ -622,7 +622,8 @@ class Conversation:
             return "initializing"
         if self._on_wire:
             return "speaking"
-        if self._answer is not None and not self._answer.is_pausing:
+        answer = self._answer
+        if answer is not None and not (answer.is_pausing and self.playout.is_empty):
             return "thinking"
         if self._question.is_open and not self._timed_out:
             return "thinking"

@@ -45,6 +45,7 @@ from .messages import (
     Ready,
     ServerMessage,
     SessionState,
+    State,
     Turn,
 )
 from .metrics import Metrics
@@ -120,7 +121,7 @@ class MediaBridge:
             ConversationRules(
                 modality=identity.modality,
                 show_tools=settings.show_tools or identity.peer_is_loopback,
-                allow_state=frozenset(settings.allow_state),
+                allow_state=frozenset(filter(self._may_change, settings.allow_state)),
                 text_during_speech=settings.text_during_speech,
             ),
             uplink_ms=lambda: self._uplink_ms,
@@ -152,6 +153,7 @@ class MediaBridge:
             CallError: the negotiation failed; nothing is left open.
         """
         outcome = Outcome.INTERNAL_ERROR
+        self._send(State(state=self._conversation.state))
         async with self.peer:
             answered(await self.peer.answer())
             try:
@@ -171,6 +173,7 @@ class MediaBridge:
                         retryable=True,
                     )
                 )
+            self._end_conversation()
             # What was said last, a goaway above all, is to reach the caller.
             await self.peer.data_channel.drain(timeout_s=0.5)
         return outcome
@@ -182,6 +185,7 @@ class MediaBridge:
     ) -> None:
         """End the call soon; with a ``reason`` the caller is told by a goaway."""
         if not self._end.done():
+            self._end_conversation()
             if reason is not None:
                 self._send(GoAway(reason=reason, seconds=0))
             self._end.set_result(outcome)
@@ -191,6 +195,12 @@ class MediaBridge:
     ) -> None:
         """Tell the caller that the call will end; nothing else changes."""
         self._send(GoAway(reason=reason, seconds=round(seconds, 1)))
+
+    def _end_conversation(self) -> None:
+        """Answers that were being given end, each with its turn message."""
+        for action in self._conversation.end(self._clock()):
+            if isinstance(action, ServerMessage):
+                self._send(action)
 
     async def _until_told(self) -> None:
         raise CallEnded(await asyncio.shield(self._end))
@@ -288,10 +298,11 @@ class MediaBridge:
 
     def on_frame_sent(self, frame: PlayoutFrame, at: float) -> None:
         """20 ms of the agent's audio left."""
-        self._perform(self._conversation.on_frame_sent(frame, at))
-        if self._interrupted_at is not None and frame.closing:
+        if self._interrupted_at is not None:
+            # The flush left no old frame: this one is of silence, or of the next answer.
             self._metrics.barge_in.observe(max(0.0, at - self._interrupted_at))
             self._interrupted_at = None
+        self._perform(self._conversation.on_frame_sent(frame, at))
 
     def greeting(self) -> ServerMessage:
         """The first message on the data channel."""
@@ -325,7 +336,7 @@ class MediaBridge:
             case Image(mime_type, data):
                 self._live.send_image(mime_type, data)
             case Activity(state):
-                self._live.send_activity(state)
+                self._take_activity(state)
             case SessionState(delta):
                 self._change_state(delta)
 
@@ -348,6 +359,16 @@ class MediaBridge:
         if muted and not self._muted and self._live is not None:
             self._live.end_audio_stream()
         self._muted = muted
+
+    def _take_activity(self, state: Literal["start", "end"]) -> None:
+        if self._live is not None and not self._live.send_activity(state):
+            self._send(
+                Error(
+                    code="activity_refused",
+                    message="The agent's model listens for speech itself; push-to-talk is off.",
+                    retryable=False,
+                )
+            )
 
     def _take_microphone_audio(self, pcm: bytes, now: float) -> None:
         if self._has_audio_section:
@@ -409,10 +430,12 @@ class MediaBridge:
         match message:
             case Latency(response_ms=float(response_ms)):
                 self._metrics.response.observe(response_ms / 1000)
-            case Turn(interrupted=True, heard_ms=heard_ms) if heard_ms:
+            case Turn(interrupted=True) if self._conversation.state == "speaking":
                 self._interrupted_at = self._clock()
                 if self.peer.downlink is not None:
                     self.peer.downlink.wake()
+            case Error(code="agent_timeout"):
+                self._metrics.agent_errors.labels("agent_timeout").inc()
 
     def _send(self, message: ServerMessage) -> None:
         self.peer.data_channel.send(message)

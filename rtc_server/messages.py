@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -76,7 +77,7 @@ class ServerMessage:
 
     def to_json(self) -> str:
         """The message as it goes over the data channel."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        return _dumps(self.to_dict(), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ class Tool(ServerMessage):
     @staticmethod
     def shortened(value: Any) -> tuple[Any, bool]:
         """``value`` if its JSON fits 16 KiB, else its JSON's beginning as a string."""
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = _dumps(value)
         raw = text.encode()
         if len(raw) <= TOOL_JSON_LIMIT_BYTES:
             return json.loads(text), False
@@ -295,6 +296,35 @@ ClientMessage = (
 )
 
 
+def _dumps(value: Any, **options: Any) -> str:
+    """JSON of what an agent's tool or session state may hold, which need not be JSON."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    except (TypeError, ValueError):
+        text = json.dumps(_json_value(value), ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair is to be met in streamed text: JSON can only escape it.
+        text = json.dumps(json.loads(text), **options)
+    return text
+
+
+def _json_value(value: Any, depth: int = 12) -> Any:
+    """``value`` with what JSON lacks written out: keys and objects as strings, NaN as null."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth == 0:
+        return "…"
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(one, depth - 1) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json_value(one, depth - 1) for one in value]
+    return str(value)
+
+
 def parse_client_message(raw: str | bytes) -> ClientMessage:
     """Parse one data-channel message of a client.
 
@@ -333,7 +363,10 @@ def parse_client_message(raw: str | bytes) -> ClientMessage:
                 raise MessageError(
                     "unknown_type", "An image is image/jpeg, image/png or image/webp."
                 )
-            return Image(mime_type, _base64(body))
+            data = _base64(body)
+            if not data:
+                raise MessageError("bad_message", "The image is empty.")
+            return Image(mime_type, data)
         case "activity":
             state = body.get("state")
             if state not in ("start", "end"):

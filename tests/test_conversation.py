@@ -352,6 +352,16 @@ def test_a_round_of_tools_belongs_to_the_answer_it_serves(stage: Stage) -> None:
     assert [one["phase"] for one in stage.sent("tool")] == ["call", "result"]
 
 
+def test_words_on_their_way_to_the_wire_are_not_announced_as_listening(stage: Stage) -> None:
+    stage.speak(100)
+    stage.agent(live.ToolCalled("1", "clock", {}))
+    stage.play(200)
+    stage.agent(live.ToolReturned("1", "clock", {}))
+    stage.speak(100)
+    stage.play(60)
+    assert stage.states() == ["listening", "thinking", "speaking", "thinking", "speaking"]
+
+
 def test_a_tool_that_leads_to_no_more_words_ends_the_turn_after_a_while(stage: Stage) -> None:
     stage.speak(100)
     stage.agent(live.ToolCalled("1", "light", {}), live.ToolReturned("1", "light", {}))

@@ -25,6 +25,7 @@ from rtc_server.messages import (
     Ping,
     Pong,
     SessionState,
+    SessionStateDelta,
     Text,
     Tool,
     Transcript,
@@ -65,6 +66,27 @@ class TestServerMessages:
     def test_letters_of_any_script_are_written_as_they_are(self) -> None:
         message = Transcript(role="user", text="Grüße 日本", final=True, turn=1)
         assert "Grüße 日本" in message.to_json()
+
+    def test_what_is_not_json_is_written_as_json_that_every_browser_reads(self) -> None:
+        """A tool of the agent may return anything."""
+        result = {"nan": float("nan"), ("a", 1): {1}, "at": object, "half": "\ud83d"}
+        shown, cut = Tool.shortened(result)
+        assert not cut
+        text = Tool(phase="result", id="1", name="odd", result=shown).to_json()
+        assert text.encode()
+        body = json.loads(text, parse_constant=pytest.fail)["result"]
+        assert body["nan"] is None
+        assert body["('a', 1)"] == [1]
+        assert body["half"] == "\ud83d"
+
+    def test_a_result_that_holds_itself_is_cut_short(self) -> None:
+        result: dict[str, Any] = {}
+        result["self"] = result
+        assert "…" in json.dumps(Tool.shortened(result)[0], ensure_ascii=False)
+
+    def test_the_session_state_may_hold_what_json_lacks(self) -> None:
+        text = SessionStateDelta(delta={"seen": {1}, "rate": float("inf")}).to_json()
+        assert json.loads(text)["delta"] == {"seen": [1], "rate": None}
 
     def test_a_pong_carries_the_number_of_its_ping(self) -> None:
         ping = parse_client_message('{"type":"ping","t":12.5}')
@@ -145,6 +167,7 @@ class TestClientMessages:
             '{"type":"ping","t":true}',
             '{"type":"ping","t":"1"}',
             '{"type":"ping"}',
+            '{"type":"image","mime_type":"image/png","data":""}',
             '{"type":"ping","t":1e999}',
             '{"type":"ping","t":1' + "0" * 400 + "}",
             '{"type":"ping","t":1' + "0" * 9000 + "}",

@@ -208,12 +208,18 @@ class LiveSession:
         """A picture for the agent."""
         self._put(lambda: self._queue.send_realtime(types.Blob(data=data, mime_type=mime_type)))
 
-    def send_activity(self, state: Literal["start", "end"]) -> None:
-        """Push-to-talk, where the model's own voice detection is off."""
+    def send_activity(self, state: Literal["start", "end"]) -> bool:
+        """Push-to-talk; False where the model's own voice detection is on.
+
+        Gemini closes the connection of a caller who signals what it listens for itself.
+        """
+        if self._models.is_gemini and not self._vad_is_off:
+            return False
         if self._state in (_State.CONNECTING, _State.CONNECTED):
             start = state == "start"
             queue = self._queue
             self._put(queue.send_activity_start if start else queue.send_activity_end)
+        return True
 
     def send_state(self, delta: Mapping[str, Any]) -> None:
         """A change to the session state."""

@@ -89,6 +89,17 @@ async def test_text_call_is_answered_in_text(serve: Serve) -> None:
     assert "sessionResumption" in connection.setup
 
 
+async def test_push_to_talk_is_refused_where_gemini_listens_for_speech(serve: Serve) -> None:
+    """Signals that it did not ask for would make it close the connection."""
+    off = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
+    async with serve(answer_all) as (server, _):
+        async with server.call("audio") as live:
+            assert not live.send_activity("start")
+            assert not live.send_activity("end")
+        async with server.call("audio", run_config=off) as live:
+            assert live.send_activity("start")
+
+
 async def test_audio_call_sends_pcm_and_is_answered_in_speech(serve: Serve) -> None:
     """The microphone goes out as 16 kHz PCM, transcripts of both sides are asked for."""
     heard: list[Any] = []

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from google.adk.tools.tool_context import ToolContext
 
 from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import (
@@ -18,6 +19,7 @@ from tests.agent.scripted_llm import (
     audio_piece,
     echo_text,
     fail_after,
+    interrupted,
     never_answer,
     said,
     silence,
@@ -64,7 +66,7 @@ async def test_a_question_spoken_is_answered_aloud() -> None:
         assert latency["uplink_ms"] >= 0
         kinds = [one["type"] for one in caller.client.messages]
         assert kinds[0] == "ready"
-        states = [one["state"] for one in await drain_messages(caller, "state", 4)]
+        states = [one["state"] for one in await drain_messages(caller, "state", 5)]
         assert [one for one, _ in itertools.groupby(states)][-2:] == ["speaking", "listening"]
         assert dominant_frequency(caller.client.pcm()) == pytest.approx(440, abs=10)
         finals = [
@@ -147,6 +149,44 @@ async def test_at_most_one_old_packet_leaves_after_an_interruption() -> None:
         await asyncio.sleep(0.5)
         assert audible(client) - heard in (0, 1)
         assert len(client.packets) - heard <= 2
+
+
+async def test_the_barge_in_time_is_that_of_answers_that_were_being_spoken() -> None:
+    """An answer that was heard to its end and then called interrupted is none of them."""
+
+    async def speak(connection: ScriptedConnection) -> None:
+        await connection.receive_text()
+        connection.emit(audio_piece(tone(0.2)), said("one"))
+        await connection.receive_text()
+        connection.emit(interrupted(), turn_complete())
+        connection.emit(audio_piece(tone(5.0)), said("two"))
+        await connection.receive_text()
+        connection.emit(interrupted(), audio_piece(tone(0.4)), said("three"), turn_complete())
+
+    async with Server.running(ScriptedLlm(scripts=[speak])) as server, server.call() as caller:
+        client = caller.client
+        client.send({"type": "text", "data": "one"})
+        states = await drain_messages(caller, "state", 5)
+        assert [one["state"] for one in states] == [
+            "initializing",
+            "listening",
+            "thinking",
+            "speaking",
+            "listening",
+        ]
+        client.send({"type": "text", "data": "two"})
+        await client.wait_for(lambda: audible(client) >= 40)
+        assert (await server.metrics())["rtc_barge_in_seconds_count"] == 0
+        client.send({"type": "text", "data": "three"})
+        turns = await drain_messages(caller, "turn", 3)
+        assert [(one["turn"], one["interrupted"]) for one in turns] == [
+            (1, True),
+            (2, True),
+            (3, False),
+        ]
+        samples = await server.metrics()
+        assert samples["rtc_barge_in_seconds_count"] == 1
+        assert samples["rtc_barge_in_seconds_sum"] < 0.4  # not the length of the next answer
 
 
 async def test_a_text_call_is_answered_in_text_each_character_once() -> None:
@@ -453,6 +493,41 @@ async def test_a_call_ends_at_its_longest_and_is_told_before() -> None:
         assert goaway["reason"] == "max_duration"
         assert 0 < goaway["seconds"] <= 1
         await caller.client.wait_for(lambda: caller.client.pc.connectionState == "closed")
+
+
+async def test_a_call_that_ends_in_an_answer_ends_the_answer_too() -> None:
+    settings = Settings(port=0, limits=Limits(max_call_s=1.0))
+    llm = ScriptedLlm(scripts=[talker(seconds=8.0)])
+    async with Server.running(llm, settings) as server, server.call() as caller:
+        caller.client.send({"type": "text", "data": "hello"})
+        turn = await caller.client.next_message("turn")
+        assert (turn["turn"], turn["interrupted"]) == (1, True)
+        assert turn["heard_ms"] > 0
+        await caller.client.wait_for(lambda: caller.client.pc.connectionState == "closed")
+        assert sum(one["type"] == "turn" for one in caller.client.messages) == 1
+
+
+async def test_the_session_state_crosses_both_ways_where_the_operator_allows_it() -> None:
+    def feel(tool_context: ToolContext) -> str:
+        """Changes what the caller may see, and what not."""
+        tool_context.state.update({"mood": "better", "user:name": "Ada", "secret": 1})
+        return str(tool_context.state.get("wish"))
+
+    settings = Settings(port=0, allow_state=("mood", "wish", "user:name"))
+    async with (
+        Server.running(ScriptedLlm(scripts=[uses_tool("feel")]), settings, tools=[feel]) as server,
+        server.call(audio=None) as caller,
+    ):
+        caller.client.send({"type": "session_state", "delta": {"wish": "tea"}})
+        for key in ("user:name", "app:name", "temp:name", "secret"):
+            caller.client.send({"type": "session_state", "delta": {key: 1}})
+            assert (await caller.client.next_message("error"))["code"] == "state_refused"
+        caller.client.send({"type": "text", "data": "hello"})
+        await caller.client.next_message("turn")
+        messages = caller.client.messages
+        deltas = [one["delta"] for one in messages if one["type"] == "session_state"]
+        assert deltas == [{"mood": "better"}]
+        assert "tea" in "".join(one["data"] for one in messages if one["type"] == "text")
 
 
 async def test_a_call_in_which_nobody_speaks_ends_and_is_told_before() -> None:
