@@ -232,9 +232,9 @@ class Conversation:
         answer = self._answer
         if answer is not None:
             self._watch_answer(answer, now)
-        elif self._question.is_open and not self._timed_out:
-            asked_at = self._question.asked_at or self._question.endpoint_at or now
-            if now - asked_at > self.rules.answer_timeout_s:
+        elif not self._timed_out:
+            waiting_since = self._waiting_since()
+            if waiting_since is not None and now - waiting_since > self.rules.answer_timeout_s:
                 self._timed_out = True
                 self._out.append(_timeout_error())
         self._settle(now)
@@ -313,9 +313,9 @@ class Conversation:
         self._out.append(Transcript(role="user", text=event.text, final=event.final, turn=n))
         if n > self.answers:  # it leads to an answer that has not begun
             self._question.transcribed = True
+            self._timed_out = False
             if event.final:
                 self._question.endpoint_at = now
-                self._timed_out = False
         if event.final:
             self._utterance = None
 
@@ -589,6 +589,15 @@ class Conversation:
         self._timed_out = False
         self._out.append(SendText(text))
 
+    def _waiting_since(self) -> float | None:
+        """When the user ended a turn that nothing has answered yet, as far as is known."""
+        question = self._question
+        if question.is_open:
+            return question.asked_at if question.asked_at is not None else question.endpoint_at
+        # Models that finish a transcript with their answer only are known by silence.
+        is_heard = self._utterance is not None and self._utterance > self.answers
+        return question.speech_at if is_heard else None
+
     def _queue_text(self, text: str) -> list[Action]:
         if len(self._queued) >= self.rules.queued_texts:
             self._out.append(
@@ -627,7 +636,8 @@ class Conversation:
             return "thinking"
         if self._question.is_open and not self._timed_out:
             return "thinking"
-        if self._utterance is not None and self._question.speech_at is not None:
+        is_heard = self._utterance is not None and not self._timed_out
+        if is_heard and self._question.speech_at is not None:
             paused = now is not None and now - self._question.speech_at > self.rules.pause_s
             if paused or (now is None and self.state == "thinking"):
                 return "thinking"

@@ -510,6 +510,18 @@ def test_an_agent_that_never_answers_is_named_once(stage: Stage) -> None:
     assert stage.turns() == [(1, False)]
 
 
+def test_a_spoken_question_whose_transcript_is_never_finished_is_not_waited_on_for_ever(
+    stage: Stage,
+) -> None:
+    stage.user_speaks()
+    stage.user_says("hello", final=False)
+    stage.wait(5)
+    assert stage.states()[-1] == "thinking"
+    stage.wait(60)
+    assert [one["code"] for one in stage.sent("error")] == ["agent_timeout"]
+    assert stage.states()[-1] == "listening"
+
+
 def test_a_turn_that_never_ends_is_ended(stage: Stage) -> None:
     stage.speak(100)
     stage.play(200)
