@@ -15,15 +15,18 @@ class Pacer:
     the last frame of the spurt before.  Within a spurt a frame is due an interval after
     the one before was *due*, so that lateness does not add up.  A frame that comes more
     than an interval late moves the rhythm: the next one is due now, one frame of catching
-    up, and what was missed beyond is not made up for by a burst.
+    up, and what was missed beyond is not made up for by a burst.  One that comes more than
+    ``stall_s`` late begins a spurt of its own: what the listener's jitter buffer held has
+    been played by then.
 
     The timestamp follows the due time.  Over a silence or a stall it jumps by the time
-    that passed, so that the listener's jitter buffer keeps no delay; else it advances by
-    one frame.  It never goes backwards.
+    that passed, so that no packet looks late to the listener's jitter buffer, which would
+    hold back all that follow; else it advances by one frame.  It never goes backwards.
     """
 
-    def __init__(self, interval_s: float = 0.02) -> None:
+    def __init__(self, interval_s: float = 0.02, *, stall_s: float = 0.06) -> None:
         self._interval_s = interval_s
+        self._stall_s = stall_s
         self._ticks = round(interval_s * CLOCK_RATE)
         self._origin: float | None = None
         self._due: float | None = None
@@ -52,6 +55,10 @@ class Pacer:
             Its RTP timestamp counted from 0, in 1/48000 s, and how late it is in seconds.
         """
         due = self.begin(now)
+        late_s = now - due
+        if late_s > self._stall_s:
+            due = now
+            self._is_continuous = False
         assert self._origin is not None
         by_frames = self._timestamp + self._ticks
         by_clock = round((due - self._origin) * CLOCK_RATE)
@@ -60,7 +67,7 @@ class Pacer:
         self._is_continuous = now <= following
         self._due = following if self._is_continuous else now
         self._earliest = self._due
-        return self._timestamp, now - due
+        return self._timestamp, late_s
 
     def end(self) -> None:
         """End the talk spurt: there is nothing to send."""

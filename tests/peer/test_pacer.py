@@ -30,26 +30,47 @@ def test_frames_follow_every_20_ms_without_drift() -> None:
         assert late_s == pytest.approx(0.003)
 
 
-def test_a_stall_is_followed_by_one_frame_of_catching_up_and_no_burst() -> None:
-    """After 200 ms nothing but one frame more is due at once, then the rhythm goes on."""
+def test_a_late_frame_is_followed_by_one_frame_of_catching_up_and_no_burst() -> None:
+    """After 50 ms nothing but one frame more is due at once, then the rhythm goes on."""
+    pacer = Pacer()
+    send(pacer, 0.0)
+    timestamp, late_s = pacer.sent(0.07)
+    assert (timestamp, late_s) == (960, pytest.approx(0.05))
+    assert pacer.due == 0.07
+    assert pacer.sent(0.07)[0] == round(0.07 * 48_000)
+    assert pacer.due == pytest.approx(0.09)
+    assert pacer.sent(0.09)[0] == round(0.07 * 48_000) + 960
+
+
+def test_nothing_is_caught_up_after_a_stall() -> None:
+    """The frame that comes 200 ms late begins the rhythm anew."""
     pacer = Pacer()
     send(pacer, 0.0)
     _, late_s = pacer.sent(0.22)
     assert late_s == pytest.approx(0.2)
-    assert pacer.due == 0.22
-    pacer.sent(0.22)
     assert pacer.due == pytest.approx(0.24)
-    pacer.sent(0.24)
+    assert pacer.sent(0.24)[1] == 0.0
     assert pacer.due == pytest.approx(0.26)
 
 
-def test_the_timestamp_jumps_over_a_stall() -> None:
-    """So that the listener's jitter buffer keeps no delay."""
+def test_the_timestamp_jumps_over_a_stall_with_the_first_frame_behind_it() -> None:
+    """No packet may look 200 ms late: a browser would play all that follow 200 ms later."""
     pacer = Pacer()
     assert send(pacer, 0.0)[0] == 0
-    assert pacer.sent(0.22)[0] == 960  # it was due at 0.02
     assert pacer.sent(0.22)[0] == round(0.22 * 48_000)
     assert pacer.sent(0.24)[0] == round(0.22 * 48_000) + 960
+
+
+@pytest.mark.parametrize("stall_s", [0.03, 0.05, 0.1, 0.2, 1.0])
+def test_no_packet_looks_later_than_what_a_jitter_buffer_holds(stall_s: float) -> None:
+    """Whatever stalls, arrival and timestamp differ by less than three frames more than before."""
+    pacer = Pacer()
+    now = 0.0
+    pacer.begin(now)
+    for n in range(200):
+        now = max(now, pacer.begin(now)) + (stall_s if n % 50 == 49 else 0.0)
+        timestamp, _ = pacer.sent(now)
+        assert -0.02 <= now - timestamp / 48_000 <= 0.0601
 
 
 def test_the_timestamp_counts_the_silence_between_two_spurts() -> None:
