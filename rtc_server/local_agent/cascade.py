@@ -3,7 +3,7 @@
 This module alone knows private attributes of ``google.adk.live`` (read in 2.13.0:
 ``_state``, ``_contents``, ``_emit``, ``_input_ready``, ``_start_reasoning``,
 ``_on_speech_started``, ``_on_user_turn_finished``, ``_turn``, ``_turn_loop``,
-``_ingress_task``); a test fails when one of them goes.
+``_ingress_task``, ``_playback_start``, ``_turn_audio_ms``); a test fails when one of them goes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from .timers import STATE_KEY, Timer, read_instruction, read_timers
 __all__ = ["LocalCascade", "LocalConnection", "TimerWatch"]
 
 _CLOSE_TIMEOUT_S = 1.0
+_SPOKEN_S = 2.0  # an answer is left alone for so long before a timer breaks it off
+_LEFT_S = 4.0  # and is let finish if it takes no longer than this
 _LONGEST_WAIT_S = 1.0  # the wall clock may be set while a timer runs
 
 
@@ -78,6 +80,10 @@ class TimerWatch:
         """Take the timers that are pending now; one that was announced stays announced."""
         self._timers = [timer for timer in timers if timer.id not in self._announced]
 
+    def is_due(self, now: float) -> bool:
+        """Whether there is a timer to be announced."""
+        return any(timer.due <= now for timer in self._timers)
+
     def take_due(self, now: float) -> Timer | None:
         """Return the timer longest due, at most once, or None."""
         due = min(self._timers, key=lambda timer: timer.due, default=None)
@@ -97,7 +103,8 @@ class LocalConnection(CascadeLiveConnection):
     """One call's connection.
 
     * A false alarm (speech that proves to be none) is followed by the answer it cut off.
-    * A timer that is due becomes a turn as soon as neither side speaks.
+    * A timer that is due becomes a turn as soon as neither side speaks; a long answer is
+      broken off for it, and taken up again behind the announcement.
     """
 
     def __init__(
@@ -168,14 +175,26 @@ class LocalConnection(CascadeLiveConnection):
         """Speak up when a timer is due; runs until it is cancelled."""
         while True:
             self._changed.clear()
+            broken_off = self._timers.is_due(self._clock()) and await self._break_off()
             if self._is_idle and (due := self._timers.take_due(self._clock())):
-                await self.send_content(_user_turn(timer_note(due.id)))
+                await self.send_content(_user_turn(timer_note(due.id, go_on=broken_off)))
                 continue
             left = self._timers.seconds_left(self._clock())
             # Due but not idle: whatever ends that sets the event.
             timeout = None if left is None else min(left or _LONGEST_WAIT_S, _LONGEST_WAIT_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), timeout)
+
+    async def _break_off(self) -> bool:
+        """Stop the answer that is being spoken, if it will be long and was not just begun."""
+        start = self._playback_start
+        if self._state is not _State.AGENT_SPEAKING or self._user_speaks or start is None:
+            return False
+        spoken = time.perf_counter() - start
+        if spoken < _SPOKEN_S or self._turn_audio_ms / 1000 - spoken < _LEFT_S:
+            return False
+        await super()._on_speech_started(UserSpeechStarted())
+        return True
 
     @property
     def _is_idle(self) -> bool:

@@ -22,7 +22,7 @@ from typing_extensions import override
 from .follow_up import Exchange, follow_up
 from .intents import Intent, ToolCall, is_guess, understand
 from .remarks import Remark
-from .speech import not_understood, say_remark, say_result
+from .speech import WHERE_WAS_I, not_understood, say_remark, say_result
 from .stories import JOKES
 
 __all__ = ["GO_ON_NOTE", "Reply", "RuleBasedLlm", "respond", "split_sentences", "timer_note"]
@@ -30,16 +30,20 @@ __all__ = ["GO_ON_NOTE", "Reply", "RuleBasedLlm", "respond", "split_sentences", 
 GO_ON_NOTE = "[go on]"
 """A user turn that nobody said: take up the answer that was broken off."""
 
-_TIMER_NOTE = re.compile(r"\[timer due: (?P<id>[^\]]*)\]")
+_TIMER_NOTE = re.compile(r"\[timer due: (?P<id>[^\];]*)(?P<go_on>; go on)?\]")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _LOOK_BACK = 12
 _MEMORY = 64
 _LEAN_BACK = 4
+_MOST_SENTENCES = 8
 
 
-def timer_note(timer_id: str) -> str:
-    """Return the user turn that tells the model of a timer that is due."""
-    return f"[timer due: {timer_id}]"
+def timer_note(timer_id: str, *, go_on: bool = False) -> str:
+    """Return the user turn that tells the model of a timer that is due.
+
+    ``go_on`` says that an answer was broken off for it, which is to be taken up again.
+    """
+    return f"[timer due: {timer_id}{'; go on' if go_on else ''}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,35 @@ class _Conversation:
             return []
         text = _text(contents[-1])
         intents = understand(text)
-        if is_guess(intents) and len(contents) > 1 and _is_said(contents[-2]):
+        if is_guess(intents):
             # The end of a sentence that was begun in the turn before?
-            whole = understand(f"{_text(contents[-2]).rstrip(' .?!')} {text}")
+            begun = self._begun(len(contents) - 1)
+            whole = understand(f"{begun.rstrip(' .?!')} {text}") if begun else []
             if not is_guess(whole):
                 return whole
-        return follow_up(text, self._before(len(contents) - 1)) or intents
+        before = self._before(len(contents) - 1)
+        return follow_up(text, before) or self._in_turn(text, before) or intents
+
+    def _in_turn(self, text: str, before: Sequence[Exchange]) -> list[Intent]:
+        """Understand ``text`` sentence by sentence, where one leans on the one before it."""
+        sentences = split_sentences(text)[:_MOST_SENTENCES]
+        found: list[Intent] = []
+        leans = False
+        for sentence in sentences if len(sentences) > 1 else []:
+            leaning = follow_up(sentence, before)
+            intents = leaning or understand(sentence)
+            if intents:
+                before = [Exchange(sentence, tuple(intents)), *before]
+            leans |= bool(leaning)
+            found += intents
+        return found if leans else []
+
+    def _begun(self, length: int) -> str:
+        """Return the last thing said among the first ``length`` turns, if it was not understood."""
+        last = next((i for i in range(length, 0, -1) if _is_said(self._contents[i - 1])), 0)
+        if not last or (last < length and not is_guess(self._intents(last))):
+            return ""
+        return _text(self._contents[last - 1])
 
     def _before(self, length: int) -> list[Exchange]:
         """Return what was understood of the last turns among the first ``length``, newest first."""
@@ -128,7 +155,7 @@ class _Conversation:
 
     def _question(self, contents: Sequence[types.Content]) -> list[Intent]:
         """Return what the turn before the last call of tools asked for."""
-        called = next((i for i in range(len(contents) - 2, -1, -1) if _calls(contents[i])), 0)
+        called = _last_call(contents)
         return self._intents(called) if called and _is_said(contents[called - 1]) else []
 
     def _undisturbed(self, contents: Sequence[types.Content]) -> Reply | None:
@@ -176,7 +203,16 @@ class _Conversation:
                     del results[index]
                     break
         spoken.extend(say_result(name, result) for name, result in results)
-        return _join(spoken)
+        return _join([*spoken, self._taken_up(contents)])
+
+    def _taken_up(self, contents: Sequence[types.Content]) -> str:
+        """Return what is left of the answer that a timer broke off, if one did."""
+        called = _last_call(contents)
+        note = _TIMER_NOTE.fullmatch(_text(contents[called - 1])) if called else None
+        if note is None or not note["go_on"]:
+            return ""
+        rest = self._rest_of_answer(contents[: called - 1], look_back=1)
+        return f"{WHERE_WAS_I} {rest}" if rest else ""
 
     def _rest_of_answer(
         self, contents: Sequence[types.Content], look_back: int = _LOOK_BACK
@@ -235,6 +271,11 @@ def split_sentences(text: str) -> list[str]:
 
 def _model_content(*parts: types.Part) -> types.Content:
     return types.Content(role="model", parts=list(parts))
+
+
+def _last_call(contents: Sequence[types.Content]) -> int:
+    """Return the index of the call of tools that the last of ``contents`` answers, or 0."""
+    return next((i for i in range(len(contents) - 2, -1, -1) if _calls(contents[i])), 0)
 
 
 def _is_said(content: types.Content) -> bool:

@@ -11,7 +11,10 @@ from .remarks import Remark
 from .stories import JOKES, STORIES
 from .timers import Timer, read_timers, say_duration
 
-__all__ = ["not_understood", "say_remark", "say_result"]
+__all__ = ["WHERE_WAS_I", "not_understood", "say_remark", "say_result"]
+
+WHERE_WAS_I = "Now, where was I?"
+"""Said before an answer that something broke off is taken up."""
 
 _CANCELLED = "The timer is cancelled."
 _REMARKS = {

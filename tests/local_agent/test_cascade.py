@@ -245,6 +245,29 @@ class TestTimers:
         assert response.content is not None
         assert (response.content.parts or [])[0].function_call is not None
 
+    async def test_timer_breaks_off_a_long_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("rtc_server.local_agent.cascade._SPOKEN_S", 0.0)
+        clock = FakeClock()
+        later = Timer("a", 10, clock.now + 10)
+        connected = Connected(instruction=instruction_line([later]), clock=clock)
+        async with connected as call:
+            await call.connection.send_content(user("Tell me a story."))
+            await call.next("content")  # the tool is called
+            result = types.FunctionResponse(
+                name="pick_story", response={"title": "The Lamp Keeper"}
+            )
+            await call.connection.send_content(
+                types.Content(role="user", parts=[types.Part(function_response=result)])
+            )
+            await call.said()
+            clock.now += 11
+            assert (await call.next("interrupted")).interrupted
+            response = await call.next("content")
+            assert response.content is not None
+            function_call = (response.content.parts or [])[0].function_call
+            assert function_call is not None
+            assert function_call.args == {"timer_id": "a"}
+
     async def test_timer_waits_while_the_user_speaks(self) -> None:
         clock = FakeClock()
         later = Timer("a", 10, clock.now + 10)

@@ -107,3 +107,14 @@ def test_nothing_to_lean_on_is_not_guessed() -> None:
     for text in ("and divided by two", "in inches", "another one", "five minutes", "plus ten"):
         assert calls(text) == []
         assert calls("Hello.", text) == []
+
+
+def test_sentence_whose_end_comes_after_an_answer_is_understood_as_one() -> None:
+    assert calls("What is seventeen times?", "Four.") == [("calculate", {"expression": "17 * 4"})]
+
+
+def test_sentence_may_lean_on_the_one_before_it_in_the_same_turn() -> None:
+    assert calls("What is seven times six? No, I meant times five.") == [
+        ("calculate", {"expression": "7 * 6"}),
+        ("calculate", {"expression": "7 * 5"}),
+    ]

@@ -157,6 +157,17 @@ class TestTimers:
         contents = [user(timer_note("a")), *tool((name, result | {"seconds_late": 125.0}))]
         assert respond(contents).text == "Your 10 second timer went off 2 minutes ago."
 
+    def test_story_that_a_timer_broke_off_is_taken_up_behind_the_announcement(self) -> None:
+        noted = [*TOLD, agent(STORY[:60]), user(timer_note("a", go_on=True))]
+        assert respond(noted).calls == (ToolCall("finish_timer", {"timer_id": "a"}),)
+        text = respond([*noted, *tool(self.finished)]).text
+        assert text.startswith("Your 10 second timer is up! Now, where was I? On a small island")
+        assert text.endswith(STORY[-40:])
+
+    def test_story_that_the_caller_broke_off_is_not(self) -> None:
+        contents = [*TOLD, agent(STORY[:60]), user(timer_note("a")), *tool(self.finished)]
+        assert respond(contents).text == "Your 10 second timer is up!"
+
     def test_timer_that_is_gone_already_is_not_mentioned(self) -> None:
         contents = [user(timer_note("a")), *tool(("finish_timer", {"error": "no such timer"}))]
         assert respond(contents) == Reply()
