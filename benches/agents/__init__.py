@@ -1,0 +1,1 @@
+"""Agents that are served to be measured against."""

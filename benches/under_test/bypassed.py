@@ -1,0 +1,122 @@
+"""Our server with ADK bypassed: all of it but the agent's own run.
+
+The stand-in takes the place of :class:`~rtc_server.agent.live_session.LiveSession` where the
+media bridge asks for one (``AgentRuntime.open_live_session``): everything above and below is
+what is served otherwise, the agent's events and the queue they wait in included.
+
+Run: ``python -m benches.under_test.bypassed PORT``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+from unittest import mock
+
+from rtc_server import app, logs
+from rtc_server.agent.agent_runtime import AgentRuntime
+from rtc_server.agent.live_events import AgentAudio, LiveEvent, ModelInterrupted
+from rtc_server.agent.live_session import LiveSession
+from rtc_server.agent.loader import LoadedAgent
+from rtc_server.settings import Settings
+
+from ..agents.loopback import root_agent
+from ..loop_back import LoopBack, is_silent, story
+
+__all__ = ["LoopBackRuntime", "LoopBackSession"]
+
+_MAX_EVENTS = 1000
+
+
+class LoopBackSession:
+    """Says what it hears; the public face of a live session."""
+
+    def __init__(self) -> None:
+        self.speaks_only = False
+        self._loop_back = LoopBack()
+        self._is_telling = False
+        self._events: asyncio.Queue[LiveEvent | None] = asyncio.Queue(_MAX_EVENTS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the events; may be called twice."""
+        if not self._events.full():
+            self._events.put_nowait(None)
+
+    async def events(self) -> AsyncIterator[LiveEvent]:
+        """What is said."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    def send_audio(self, pcm: bytes) -> None:
+        """Any audio of 16 kHz s16 mono."""
+        if self._is_telling:
+            if not is_silent(pcm):
+                self._is_telling = False
+                self._events.put_nowait(ModelInterrupted())
+            return
+        answer = self._loop_back.push(pcm)
+        if answer:
+            self._events.put_nowait(AgentAudio(answer, 24_000))
+
+    def send_text(self, text: str) -> None:
+        """``story`` begins the story."""
+        if text == "story":
+            self._is_telling = True
+            self._events.put_nowait(AgentAudio(story(), 24_000))
+
+    def end_audio_stream(self) -> None:
+        """Passed over, as all that follows."""
+
+    def send_image(self, mime_type: str, data: bytes) -> None: ...
+
+    def send_activity(self, state: Literal["start", "end"]) -> None: ...
+
+    def send_state(self, delta: Mapping[str, Any]) -> None: ...
+
+    def interrupt(self) -> bool:
+        """It cannot be told to."""
+        return False
+
+
+class LoopBackRuntime(AgentRuntime):
+    """Opens stand-ins."""
+
+    def open_live_session(
+        self,
+        *,
+        user_id: str,
+        session_id: str,
+        modality: Literal["audio", "text"],
+        run_config: Mapping[str, Any] | None = None,
+        call_id: str = "",
+    ) -> LiveSession:
+        """A stand-in, which has all that the bridge uses of a live session."""
+        return cast("LiveSession", LoopBackSession())
+
+
+async def _serve(port: int) -> None:
+    agent = LoadedAgent.from_object("loopback", root_agent)
+    with (
+        mock.patch.object(app, "AgentRuntime", LoopBackRuntime),
+        mock.patch.object(app, "load_agent_named", return_value=agent),
+    ):
+        await app.serve(Settings(port=port, agent="loopback"), on_started=print)
+
+
+if __name__ == "__main__":
+    logs.configure("text", "warning")
+    asyncio.run(_serve(int(sys.argv[1])))

@@ -1,0 +1,124 @@
+"""The servers that can be measured: how each is started and called, and what work it does."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["OURS", "PEERS", "SERVERS", "ServerUnderTest"]
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_PEERS_PYTHON = _CHECKOUT / ".venv-peers" / "bin" / "python"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUnderTest:
+    """One server."""
+
+    name: str
+    title: str
+    work: str
+    """What it does with a call's audio: for the reader, to judge what is compared."""
+    command: Callable[[int], list[str]]
+    """Takes the port."""
+    offer_path: str
+    ready_path: str
+    packages: tuple[str, ...]
+    """Whose versions belong to the result."""
+    tells_stories: bool = False
+    """Whether its agent can be interrupted, see ``agents/loopback.py``."""
+    peer: bool = False
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of its environment."""
+        return _PEERS_PYTHON if self.peer else Path(sys.executable)
+
+    def offer(self, sdp: str) -> dict[str, Any]:
+        """The JSON body that places a call."""
+        body = {"sdp": sdp, "type": "offer"}
+        if self.name == "fastrtc":
+            body["webrtc_id"] = uuid.uuid4().hex
+        return body
+
+
+def _module(name: str, *, peer: bool = False) -> Callable[[int], list[str]]:
+    python = str(_PEERS_PYTHON) if peer else sys.executable
+    return lambda port: [python, "-m", f"benches.under_test.{name}", str(port)]
+
+
+def _serve(port: int) -> list[str]:
+    agent = "benches.agents.loopback:root_agent"
+    options = ["--port", str(port), "--log-level", "warning"]
+    return [sys.executable, "-m", "rtc_server", "serve", agent, *options]
+
+
+_OUR_WORK = (
+    "decode to 16 kHz mono, detect speech, 40 ms pieces back at 24 kHz, "
+    "encode 24 kHz mono 32 kbit/s complexity 5"
+)
+
+OURS = (
+    ServerUnderTest(
+        "ours-adk",
+        "ours, ADK loop-back agent",
+        f"{_OUR_WORK}; ADK's runner and live flow between",
+        _serve,
+        "/api/calls",
+        "/healthz",
+        ("google-adk", "aiortc", "av"),
+        tells_stories=True,
+    ),
+    ServerUnderTest(
+        "ours",
+        "ours, ADK bypassed",
+        _OUR_WORK,
+        _module("bypassed"),
+        "/api/calls",
+        "/healthz",
+        ("aiortc", "av"),
+        tells_stories=True,
+    ),
+)
+
+PEERS = (
+    ServerUnderTest(
+        "aiortc",
+        "plain aiortc",
+        "decode to 48 kHz stereo, frames back as they are, "
+        "encode 48 kHz stereo 96 kbit/s complexity 10",
+        _module("plain_aiortc", peer=True),
+        "/offer",
+        "/",
+        ("aiortc", "av"),
+        peer=True,
+    ),
+    ServerUnderTest(
+        "pipecat",
+        "Pipecat SmallWebRTC",
+        "decode to 48 kHz stereo, resample to 16 kHz mono, 40 ms pieces back at 24 kHz, resample, "
+        "encode 48 kHz stereo 96 kbit/s complexity 10",
+        _module("pipecat_echo", peer=True),
+        "/offer",
+        "/",
+        ("pipecat-ai", "aiortc", "av"),
+        peer=True,
+    ),
+    ServerUnderTest(
+        "fastrtc",
+        "FastRTC",
+        "decode to 48 kHz stereo, resample to 16 kHz mono, 40 ms pieces back at 24 kHz, resample, "
+        "encode 48 kHz stereo 96 kbit/s complexity 10",
+        _module("fastrtc_echo", peer=True),
+        "/webrtc/offer",
+        "/",
+        ("fastrtc", "aiortc", "av"),
+        peer=True,
+    ),
+)
+
+SERVERS = {one.name: one for one in OURS + PEERS}
