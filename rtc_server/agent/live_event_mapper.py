@@ -195,6 +195,8 @@ class LiveEventMapper:
                 self._answering()
                 delta = self._agent_speech.delta(said.text)
                 yield AgentTranscript(self._agent_speech.text, delta, final=False)
+        elif not self.is_answering and self._agent_speech.is_copy(said.text or ""):
+            return  # it came after the end of its answer
         elif said.text or self._agent_speech.is_open:
             delta = self._agent_speech.finish(said.text or "")
             yield AgentTranscript(self._agent_speech.text, delta, final=True)

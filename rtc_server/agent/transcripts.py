@@ -69,6 +69,12 @@ class AgentSpeech:
     _utterance: str = ""
     is_open: bool = field(default=False)
     """Whether there is an utterance that was not finished."""
+    _last: str = ""
+    """The whole of the answer before."""
+
+    def is_copy(self, text: str) -> bool:
+        """Whether ``text``, between two answers, is that of the one before once more."""
+        return not self.text and bool(text.strip()) and self._last.strip().endswith(text.strip())
 
     @property
     def text(self) -> str:
@@ -105,6 +111,7 @@ class AgentSpeech:
 
     def reset(self) -> None:
         """A new answer."""
+        self._last = self.text or self._last
         self._before = self._utterance = ""
         self.is_open = False
 

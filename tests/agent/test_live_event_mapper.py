@@ -294,6 +294,16 @@ def test_agent_transcript_left_open_is_finished_with_the_turn() -> None:
     assert events[1:] == [AgentTranscript("Hi.", "", final=True), ModelTurnComplete()]
 
 
+def test_agent_transcript_copied_after_the_end_of_its_answer_is_not_of_the_next() -> None:
+    """It would stand before the next answer's words; the same words spoken anew are passed on."""
+    mapper = LiveEventMapper()
+    run(mapper, audio_piece(b"\0\0"), said("Yes."), turn_complete())
+    assert run(mapper, said("Yes.", finished=True)) == []
+    events = run(mapper, audio_piece(b"\0\0"), said("Yes.", finished=True), turn_complete())
+    spoken = [event for event in events if isinstance(event, AgentTranscript)]
+    assert spoken == [AgentTranscript("Yes.", "Yes.", final=True)]
+
+
 def test_user_transcript_of_gemini_is_put_together_from_deltas() -> None:
     """Deltas become the whole so far."""
     mapper = LiveEventMapper(cumulative_input=False)
