@@ -97,7 +97,7 @@ def _load_folder(spec: str, path: Path) -> LoadedAgent:
     loader = AgentLoader(str(folder if single else folder.parent))
     try:
         target = loader.load_agent(name)
-    except Exception as error:  # whatever importing somebody's agent raises
+    except (Exception, SystemExit) as error:  # whatever importing somebody's agent raises
         raise _explain(spec, folder, error) from error
     return LoadedAgent.from_object(name, target)
 
@@ -112,7 +112,7 @@ def _load_attribute(spec: str) -> LoadedAgent:
     load_dotenv_for_agent("", str(here))
     try:
         target: Any = importlib.import_module(module_name)
-    except Exception as error:  # whatever importing somebody's agent raises
+    except (Exception, SystemExit) as error:  # whatever importing somebody's agent raises
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{module_name}.".startswith(f"{missing}."):
             raise AgentLoadError(f"There is no module {module_name} to load {spec} from.") from None
@@ -129,7 +129,7 @@ def _load_attribute(spec: str) -> LoadedAgent:
 # --------------------------------------------------------------------------
 
 
-def _explain(spec: str, folder: Path, error: Exception) -> AgentLoadError:
+def _explain(spec: str, folder: Path, error: Exception | SystemExit) -> AgentLoadError:
     """One sentence on why importing an agent failed: the exception, its words, its place."""
     text = str(error)
     if isinstance(error, ValueError) and text.startswith("No root_agent found"):

@@ -111,7 +111,7 @@ def _conversion(words: str, rest: str, before: Sequence[Exchange]) -> list[Inten
     last = before[0].intents[-1]
     if not (isinstance(last, ToolCall) and last.name == "convert_units"):
         return []
-    into = re.fullmatch(r"(?:(?:is (?:that|it)|that|it)? ?(?:in|to|into|as) )?(.+)", rest)
+    into = re.fullmatch(r"(?:(?:is (?:that|it)|that|it)? ?(?:in|an|to|into|as) )?(.+)", rest)
     unit = find_unit(into[1]) if into else None
     if unit is not None:
         return [ToolCall("convert_units", last.args | {"to_unit": unit})]

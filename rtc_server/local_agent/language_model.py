@@ -92,7 +92,10 @@ class _Conversation:
         calls = tuple(intent for intent in intents if isinstance(intent, ToolCall))
         if calls:
             return Reply(calls=calls)
-        if not intents and (undisturbed := self._undisturbed(contents)) is not None:
+        if (
+            intents in ([], [Remark.ACKNOWLEDGED])
+            and (undisturbed := self._undisturbed(contents)) is not None
+        ):
             return undisturbed
         remarks = [intent for intent in intents if isinstance(intent, Remark)]
         said = [self._say(remark, contents) for remark in remarks]
@@ -161,12 +164,15 @@ class _Conversation:
     def _undisturbed(self, contents: Sequence[types.Content]) -> Reply | None:
         """Return the answer that a cough cut off, if the last turn is no more than that.
 
-        A cough comes out of the recogniser as one word that means nothing here ("Her.").
+        A cough comes out of the recogniser as one word that means nothing here ("Her."), and
+        a listener who says "yeah" wants no more than to listen.
         """
         if len(contents) < 2 or len(_text(contents[-1]).split()) > 1:
             return None
         if contents[-2].role == "user":
             return self.reply(len(contents) - 1)
+        if self._begun(len(contents) - 1):
+            return None  # nobody misses the rest of "I did not understand"
         rest = self._rest_of_answer(contents[:-1], look_back=1)
         return Reply(rest) if rest else None
 
@@ -212,6 +218,7 @@ class _Conversation:
         if note is None or not note["go_on"]:
             return ""
         rest = self._rest_of_answer(contents[: called - 1], look_back=1)
+        rest = rest.removeprefix(WHERE_WAS_I).strip()  # broken off a second time, right there
         return f"{WHERE_WAS_I} {rest}" if rest else ""
 
     def _rest_of_answer(

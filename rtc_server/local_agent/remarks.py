@@ -24,6 +24,7 @@ class Remark(Enum):
     STOP = auto()
     TIMER_WITHOUT_TIME = auto()
     ACKNOWLEDGED = auto()
+    DECLINED = auto()
     WELL = auto()
     UNWELL = auto()
     FLATTERED = auto()
@@ -98,10 +99,11 @@ _REMARKS: tuple[tuple[Remark, str], ...] = (
     ),
     (
         Remark.ACKNOWLEDGED,
-        r"(?:yes|yeah|yep|yup|no|nope|ok|okay|sure|right|all right|alright|maybe|fine|i see|got it"
-        r"|i do not know|not really|nothing|no thank you|you are welcome|sorry|i am sorry"
+        r"(?:yes|yeah|yep|yup|ok|okay|sure|right|all right|alright|maybe|fine|i see|got it"
+        r"|i do not know|you are welcome|sorry|i am sorry"
         r"|excuse me|never|really|wow|of course)(?: (?:okay|ok|sure|then))*",
     ),
+    (Remark.DECLINED, r"(?:no|nope|nah|not really|nothing|no thank you|no thanks)(?: no)*"),
     (Remark.WELL, rf"i am {_VERY}(?:fine|well|good|great|happy|ok|okay|excited)(?: .*)?"),
     (
         Remark.UNWELL,

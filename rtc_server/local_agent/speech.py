@@ -38,6 +38,7 @@ _REMARKS = {
     Remark.GO_ON: "There is nothing to go on with.",
     Remark.TIMER_WITHOUT_TIME: "For how long? Say, for example: ten minutes.",
     Remark.ACKNOWLEDGED: "All right.",
+    Remark.DECLINED: "All right.",
     Remark.WELL: "I am glad to hear that.",
     Remark.UNWELL: "I am sorry to hear that. If you like, I can tell you a story or a joke.",
     Remark.FLATTERED: "Thank you, that is kind of you.",
@@ -59,7 +60,7 @@ def not_understood(text: str) -> str:
     heard = " ".join(text.split())
     if not re.search(r"\w", heard) or len(heard) > 120:
         return "I did not understand that. Ask me what I can do."
-    return f"I heard “{heard.rstrip('.!?')}”, but I did not understand. Ask me what I can do."
+    return f"I heard “{heard.rstrip('.,!?')}”, but I did not understand. Ask me what I can do."
 
 
 def say_result(name: str, result: Mapping[str, Any]) -> str:

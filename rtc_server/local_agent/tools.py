@@ -111,6 +111,8 @@ class Tools:
     def remember(self, key: str, value: str, tool_context: ToolContext) -> dict[str, Any]:
         """Remembers something the caller said about himself, such as his name."""
         facts = self._facts(tool_context)
+        if key == "note" and value[:_MAX_CHARACTERS] in facts.values():
+            return {"key": "note 0", "value": value[:_MAX_CHARACTERS]}  # told before
         if key == "note":
             key = next(
                 name

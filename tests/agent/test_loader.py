@@ -251,8 +251,9 @@ def test_folder_that_adk_cannot_name_is_explained(make_folder: MakeFolder, tmp_p
         ("raise ValueError('too\\nmany')", "ValueError: too", 1),
         ("def f(:\n", "SyntaxError: invalid syntax", 1),
         ("x = 1\n\nint('x')", "ValueError: invalid literal", 3),
+        ("import sys\nsys.exit('no settings')", "SystemExit: no settings", 2),
     ],
-    ids=["missing package", "KeyError", "ValueError", "SyntaxError", "ValueError inside"],
+    ids=["missing package", "KeyError", "ValueError", "SyntaxError", "ValueError inside", "exit"],
 )
 def test_agent_that_fails_to_import_is_explained_with_its_place(
     make_folder: MakeFolder, source: str, words: str, line: int

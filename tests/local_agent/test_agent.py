@@ -60,8 +60,12 @@ class TestAudioCall:
             await call.until(lambda: "68" in call.said())
             assert call.is_running
 
-    async def test_cough_during_the_story_does_not_end_it(self, models: SpeechModels) -> None:
-        cough = await spoken(models, "Her.")  # what the recogniser makes of one
+    async def test_cough_during_the_story_does_not_end_it(
+        self, models: SpeechModels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cough = await spoken(models, "Hmm.")
+        # What the recogniser makes of it depends on the take: sometimes nothing, often this.
+        monkeypatch.setattr(models.recogniser, "_run", lambda samples: "Her.")
         async with LiveCall(create_local_agent(models)) as call:
             call.type("Tell me a story.")
             await call.until(lambda: call.said().endswith("light the lamp."))

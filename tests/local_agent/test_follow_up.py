@@ -46,6 +46,7 @@ def test_calculation_goes_on_from_the_last_result(said: tuple[str, ...], express
     ("second", "changed"),
     [
         ("and in inches?", {"to_unit": "inch"}),
+        ("And an inches,", {"to_unit": "inch"}),
         ("and to kilometres", {"to_unit": "kilometre"}),
         ("what about three miles", {"value": 3}),
         ("And 20?", {"value": 20}),

@@ -116,8 +116,14 @@ class TestBrokenOffAnswers:
 
     def test_cough_taken_for_a_word_does_not_end_the_story(self) -> None:
         assert STORY.endswith(respond([*TOLD, agent(STORY[:60]), user("Her.")]).text)
+        assert STORY.endswith(respond([*TOLD, agent(STORY[:60]), user("Yeah.")]).text)
+        assert respond([*TOLD, agent(STORY[:60]), user("No.")]).text == "All right."
         assert "did not" in respond([*TOLD, agent(STORY[:60]), user("Blue umbrella.")]).text
         assert "did not" in respond([*TOLD, agent(STORY), user("Her.")]).text
+
+    def test_apology_for_not_understanding_is_not_taken_up(self) -> None:
+        contents = [user("Front."), agent("I heard"), user("Center.")]
+        assert "Center" in respond(contents).text
 
     def test_cough_taken_for_a_word_does_not_take_the_place_of_a_question(self) -> None:
         asked = [user("What time is it?"), user("Her.")]
