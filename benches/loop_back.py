@@ -17,6 +17,7 @@ PIECE_BYTES = 16_000 * 40 // 1000 * 2
 """40 ms of 16 kHz s16 mono."""
 
 _STORY_S = 10
+_PIECES_OF_PAUSE = 8
 _SILENT_PEAK = 100
 _HALF_TAPS = 8  # input samples each side: 0.5 ms of delay
 
@@ -49,18 +50,28 @@ class LoopBack:
     def __init__(self) -> None:
         self._heard = bytearray()
         self._before = np.zeros(2 * _HALF_TAPS, np.float32)
+        self._silent_pieces = _PIECES_OF_PAUSE  # nothing to end yet
 
-    def push(self, pcm_16k: bytes) -> bytes:
-        """Takes any number of samples; gives whole pieces at 24 kHz, none for silent ones."""
+    def push(self, pcm_16k: bytes) -> tuple[bytes, bool]:
+        """Takes any number of samples; gives whole pieces at 24 kHz, none for silent ones.
+
+        Returns:
+            What is said, and whether the turn ends: the caller has been silent for 320 ms.
+        """
         self._heard += pcm_16k
         said = []
+        ended = False
         while len(self._heard) >= PIECE_BYTES:
             piece = bytes(self._heard[:PIECE_BYTES])
             del self._heard[:PIECE_BYTES]
             resampled = self._resample(piece)
             if not is_silent(piece):
                 said.append(resampled)
-        return b"".join(said)
+                self._silent_pieces = 0
+                continue
+            self._silent_pieces += 1
+            ended |= self._silent_pieces == _PIECES_OF_PAUSE
+        return b"".join(said), ended
 
     def _resample(self, piece: bytes) -> bytes:
         samples = np.concatenate((self._before, np.frombuffer(piece, "<i2")), dtype=np.float32)

@@ -58,9 +58,11 @@ class LoopBackConnection(BaseLlmConnection):
                 self._is_telling = False
                 self._waiting.put_nowait(LlmResponse(interrupted=True))
             return
-        answer = self._loop_back.push(pcm)
+        answer, ended = self._loop_back.push(pcm)
         if answer:
             self._waiting.put_nowait(_said(answer))
+        if ended:
+            self._waiting.put_nowait(LlmResponse(turn_complete=True))
 
     async def receive(self) -> AsyncGenerator[LlmResponse, None]:
         """What it says, for ever."""

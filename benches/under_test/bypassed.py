@@ -18,7 +18,12 @@ from unittest import mock
 
 from rtc_server import app, logs
 from rtc_server.agent.agent_runtime import AgentRuntime
-from rtc_server.agent.live_events import AgentAudio, LiveEvent, ModelInterrupted
+from rtc_server.agent.live_events import (
+    AgentAudio,
+    LiveEvent,
+    ModelInterrupted,
+    ModelTurnComplete,
+)
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
 from rtc_server.settings import Settings
@@ -68,9 +73,11 @@ class LoopBackSession:
                 self._is_telling = False
                 self._events.put_nowait(ModelInterrupted())
             return
-        answer = self._loop_back.push(pcm)
+        answer, ended = self._loop_back.push(pcm)
         if answer:
             self._events.put_nowait(AgentAudio(answer, 24_000))
+        if ended:
+            self._events.put_nowait(ModelTurnComplete())
 
     def send_text(self, text: str) -> None:
         """``story`` begins the story."""

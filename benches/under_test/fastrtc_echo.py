@@ -29,7 +29,7 @@ class Echo(AsyncStreamHandler):
         self._said: asyncio.Queue[Any] = asyncio.Queue()
 
     async def receive(self, frame: tuple[int, Any]) -> None:
-        said = self._loop_back.push(frame[1].tobytes())
+        said, _ = self._loop_back.push(frame[1].tobytes())
         if said:
             self._said.put_nowait(np.frombuffer(said, np.int16).reshape(1, -1))
 

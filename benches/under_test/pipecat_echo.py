@@ -47,7 +47,7 @@ class Echo(FrameProcessor):
         if not isinstance(frame, InputAudioRawFrame):
             await self.push_frame(frame, direction)
             return
-        said = self._loop_back.push(frame.audio)
+        said, _ = self._loop_back.push(frame.audio)
         if said:
             await self.push_frame(
                 OutputAudioRawFrame(audio=said, sample_rate=24_000, num_channels=1)
