@@ -238,15 +238,10 @@ class _Load:
                 for when, message in call.messages
                 if message.get("type") == "turn" and message.get("interrupted") and when >= at
             ]
-            old = [
-                packet.at
-                for start, packet in zip(one.starts, one.stream.packets, strict=True)
-                if packet.at >= at - 0.5
-                and tone_share(one.sound[start : start + 320], _STORY_HZ) > 0.5
-            ]
-            if old and turn_at:
-                after_sound.append((max(old) - spoke_at) * 1000)
-                after_turn.append((max(old) - turn_at[0]) * 1000)
+            old_until = _end_of_tone(one, at - 0.5)
+            if old_until is not None and turn_at:
+                after_sound.append((old_until - spoke_at) * 1000)
+                after_turn.append((old_until - turn_at[0]) * 1000)
         if not after_sound:
             return None
         return {
@@ -256,6 +251,21 @@ class _Load:
             "after_turn_p50": statistics.median(after_turn),
             "after_turn_max": max(after_turn),
         }
+
+
+def _end_of_tone(heard: Heard, since: float) -> float | None:
+    """When the last packet of the story came, which is going on at ``since``.
+
+    The few milliseconds that the codec still held back count: they can be heard.
+    """
+    until = None
+    for start, packet in zip(heard.starts, heard.stream.packets, strict=True):
+        if packet.at < since:
+            continue
+        if tone_share(heard.sound[start : start + 320], _STORY_HZ) < 0.2:
+            break
+        until = packet.at
+    return until
 
 
 def _floor_s(pid: int) -> float:
