@@ -16,7 +16,7 @@ from .errors import BadRequest, CallError, CallNotFound, Outcome, ServerBusy
 from .logs import call_id as log_call_id
 from .media_bridge import CallIdentity, MediaBridge
 from .metrics import Metrics
-from .peer.offer import parse_offer
+from .peer.offer import Offer, parse_offer
 from .settings import Settings
 
 __all__ = ["CallOffer", "Calls", "PlacedCall"]
@@ -94,6 +94,9 @@ class Calls:
         self._calls: dict[str, _Call] = {}
         self._by_session: dict[tuple[str, str, str], _Call] = {}
         self._placing = 0
+        # An answer takes milliseconds of the event loop: they are made one after another, and
+        # the frames of the calls that go on leave in between.
+        self._negotiating = asyncio.Lock()
         self._draining = False
         self._group = asyncio.TaskGroup()
 
@@ -146,27 +149,31 @@ class Calls:
             AgentUnreachable: the session could not be opened.
             ServerBusy: the server is full or draining.
         """
-        if self._draining:
-            raise ServerBusy("The server is shutting down.", _RETRY_AFTER_S)
+        self._check_draining()
         if self._is_full:
             raise ServerBusy("The server is full.", _RETRY_AFTER_S)
         self._placing += 1
         try:
-            call = await self._admit(offer)
+            identity, parsed = await self._admit(offer)
+            await self._negotiating.acquire()
         finally:
             self._placing -= 1
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._group.create_task(self._run(call, answer), name=f"call {call.identity.call_id}")
-        # The call outlives a caller who gives up waiting for the answer; its own deadline ends it.
-        answer_sdp = await asyncio.shield(answer)
+        try:
+            answer_sdp = await self._negotiate(identity, parsed)
+        finally:
+            self._negotiating.release()
         return PlacedCall(
-            call_id=call.identity.call_id,
-            session_id=call.identity.session_id,
-            user_id=call.identity.user_id,
+            call_id=identity.call_id,
+            session_id=identity.session_id,
+            user_id=identity.user_id,
             answer_sdp=answer_sdp,
         )
 
-    async def _admit(self, offer: CallOffer) -> _Call:
+    def _check_draining(self) -> None:
+        if self._draining:
+            raise ServerBusy("The server is shutting down.", _RETRY_AFTER_S)
+
+    async def _admit(self, offer: CallOffer) -> tuple[CallIdentity, Offer]:
         name = offer.agent or self.agent_name
         runtime = self._runtimes.get(name)
         if runtime is None:
@@ -185,17 +192,25 @@ class Calls:
             peer_is_loopback=offer.peer_is_loopback,
             run_config=offer.run_config,
         )
+        return identity, parsed
+
+    async def _negotiate(self, identity: CallIdentity, offer: Offer) -> str:
+        """Start the call's task and wait for the answer, which waits for no network."""
+        self._check_draining()
         bridge = MediaBridge(
             identity,
-            parsed,
-            runtime,
+            offer,
+            self._runtimes[identity.agent],
             settings=self._settings,
             metrics=self._metrics,
             clock=self._clock,
         )
         call = _Call(bridge)
         self._calls[identity.call_id] = call
-        return call
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._group.create_task(self._run(call, answer), name=f"call {identity.call_id}")
+        # The call outlives a caller who gives up waiting for the answer; its own deadline ends it.
+        return await asyncio.shield(answer)
 
     async def _run(self, call: _Call, answer: asyncio.Future[str]) -> None:
         """The task of one call; nothing that goes wrong in it reaches another."""

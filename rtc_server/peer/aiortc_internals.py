@@ -25,6 +25,7 @@ __rtcp_task, __rtcp_exited``
 ``Connection.get_component_candidates``,              127.0.0.1 as a last resort; a range
 ``._protocols``, ``StunProtocol.local_candidate``     of UDP ports
 ``Connection._nominated``, ``._closing``              selected pair; peer lost or hung up
+``Connection._query_consent_task``                    no task is left of a quick hang-up
 ``ice.CONSENT_FAILURES, ice.CONSENT_INTERVAL``        a vanished peer is noticed in time
 ====================================================  =====================================
 """
@@ -424,9 +425,19 @@ def own_connect_task(
             on_failure(problem)
         finally:
             running.discard(task)
+            for transport in transports(pc):
+                _end_consent_of_closed(_ice_connection(transport))
 
     pc._RTCPeerConnection__connect = connect  # type: ignore[attr-defined]
     return running
+
+
+def _end_consent_of_closed(connection: Connection) -> None:
+    """aioice's ``connect()`` goes on when it is closed in its last 20 ms, and then asks a
+    closed connection for consent for ever."""
+    task = connection._query_consent_task
+    if connection._closing and task is not None:
+        task.cancel()
 
 
 def release_dead_tasks(pc: RTCPeerConnection) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from google.adk.tools.tool_context import ToolContext
 
+from rtc_server.peer.connection import PeerConnection
 from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import (
     ScriptedConnection,
@@ -459,6 +460,34 @@ async def test_the_description_of_a_call_tells_its_state_and_its_media() -> None
         assert samples['rtc_packets_total{direction="uplink"}'] > 10
         assert samples['rtc_packets_total{direction="downlink"}'] > 10
         assert samples["rtc_call_setup_seconds_count"] == 1
+
+
+async def test_offers_that_come_at_once_are_answered_one_after_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each answer keeps the event loop for milliseconds, and the calls that go on have frames."""
+    running = most = 0
+    answer = PeerConnection.answer
+
+    async def counted(self: PeerConnection) -> str:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return await answer(self)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(PeerConnection, "answer", counted)
+    settings = Settings(port=0, limits=Limits(connect_timeout_s=0.5, max_calls=12))
+    async with Server.running(ScriptedLlm(scripts=[never_answer]), settings) as server:
+        async with server.call(audio=None) as caller:
+            sdp = caller.client.pc.localDescription.sdp
+        await until(lambda: server.calls.active == 0)
+        statuses = await asyncio.gather(*(server.post_offer(sdp) for _ in range(15)))
+        assert sorted(status for status, _ in statuses) == [201] * 12 + [503] * 3
+        assert most == 1
+        await until(lambda: server.calls.active == 0)
 
 
 async def test_hanging_up_twice_is_not_found() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -13,6 +14,8 @@ from functools import partial
 import aiohttp
 import pytest
 
+from rtc_server.app import serve
+from rtc_server.settings import Settings
 from tests.browser.server_process import ServerProcess
 from tests.peer.rtc_client import RtcClient
 
@@ -61,6 +64,22 @@ async def test_a_signal_tells_each_caller_and_ends_the_process(
         for client in clients:
             await client.close()
         await server.stop()
+
+
+async def test_a_garbage_collection_finds_nothing_of_what_was_made_at_start() -> None:
+    """A look through all of ADK takes longer than ten frames, and every call stands still."""
+    frozen = []
+
+    def started(url: str) -> None:
+        frozen.append(gc.get_freeze_count())
+        signal.raise_signal(signal.SIGINT)
+
+    try:
+        settings = Settings(port=0, agent="tests.browser.silent_agent:root_agent")
+        await serve(settings, on_started=started)
+    finally:
+        gc.unfreeze()
+    assert frozen[0] > 10_000
 
 
 LOOPBACK_ONLY = """

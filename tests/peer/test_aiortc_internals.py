@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from importlib.metadata import version
 
@@ -25,8 +26,8 @@ from rtc_server.peer.aiortc_internals import (
     transports,
 )
 
-from .rtc_client import tone
-from .support import call, until
+from .rtc_client import RtcClient, tone
+from .support import Peer, call, until
 
 
 def test_the_versions_are_those_that_were_read() -> None:
@@ -84,6 +85,7 @@ async def test_every_private_name_is_still_there() -> None:
         (transceiver.receiver.transport, ["_rtp_router"]),
         (transceiver.receiver.transport._rtp_router, ["ssrc_table"]),
         (connection, ["_protocols", "_nominated", "_closing", "get_component_candidates"]),
+        (connection, ["_query_consent_task"]),
         (RTCCertificate.generateCertificate(), ["_create_ssl_context"]),
         (aiortc.rtcsctptransport, ["USERDATA_MAX_LENGTH", "InboundStream", "DataChunk"]),
         (aioice.ice, ["CONSENT_FAILURES", "CONSENT_INTERVAL", "StunProtocol"]),
@@ -203,6 +205,27 @@ def test_settings_of_the_process_may_be_made_twice() -> None:
     configure_process()
     configure_process()
     assert aioice.ice.CONSENT_FAILURES == aiortc_internals.CONSENT_FAILURES
+
+
+async def test_a_call_that_ends_as_ice_completes_leaves_no_task() -> None:
+    """aioice would ask the closed connection for consent for ever."""
+    peer = Peer()
+    client = RtcClient(peer.place, audio=None)
+    try:
+        await client.negotiate()
+        [transport] = transports(peer.connection._pc)
+        connection = transport.transport.iceGatherer._connection
+        await until(lambda: connection._check_list_done)
+        assert connection._query_consent_task is None
+        await peer.close()
+        await until(lambda: not peer.connection._connecting)
+        task = connection._query_consent_task
+        if task is not None:
+            await asyncio.wait({task}, timeout=1)
+            assert task.done()
+    finally:
+        await client.close()
+        await peer.close()
 
 
 async def test_the_selected_pair_is_known() -> None:
