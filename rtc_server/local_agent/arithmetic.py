@@ -122,7 +122,8 @@ def say_expression(expression: str) -> str:
         elif token in words:
             said.append(words[token])
         elif token in "()":
-            continue
+            if said and index < len(tokens) - 1 and not said[-1].endswith(","):
+                said[-1] += ","  # a pause where the bracket is
         elif token == "!":
             said.append("factorial")
         elif token in {"of", "off"} or "/" in token:

@@ -17,7 +17,7 @@ from .intents import Intent, ToolCall, is_guess, understand
 from .numbers import merge_numbers, tokenize
 from .remarks import Remark
 from .timers import find_requests, say_duration
-from .units import find_unit
+from .units import UnknownUnit, convert, find_unit
 
 __all__ = ["Exchange", "follow_up"]
 
@@ -113,17 +113,25 @@ def _conversion(words: str, rest: str, before: Sequence[Exchange]) -> list[Inten
         return []
     into = re.fullmatch(r"(?:(?:is (?:that|it)|that|it)? ?(?:in|an|to|into|as) )?(.+)", rest)
     unit = find_unit(into[1]) if into else None
-    if unit is not None:
+    if unit is not None and _same_measure(unit, last.args["to_unit"]):
         return [ToolCall("convert_units", last.args | {"to_unit": unit})]
     merged = merge_numbers([word for word in rest.split() if word not in {"degrees", "degree"}])
     if not merged or not isinstance(merged[0], Fraction) or len(merged) > 2:
         return []
     unit = find_unit(str(merged[1])) if len(merged) == 2 else last.args["from_unit"]
-    if unit is None:
+    if unit is None or not _same_measure(unit, last.args["to_unit"]):
         return []
     value = float(merged[0])
     changed = {"value": int(value) if value.is_integer() else value, "from_unit": unit}
     return [ToolCall("convert_units", last.args | changed)]
+
+
+def _same_measure(unit: str, other: str) -> bool:
+    try:
+        convert(Fraction(1), unit, other)
+    except UnknownUnit:
+        return False
+    return True
 
 
 def _calculation(words: str, rest: str, before: Sequence[Exchange]) -> list[Intent]:

@@ -55,7 +55,7 @@ _DATE = re.compile(
     r"|what (?:is|was|about) (?:tomorrow|yesterday)"
 )
 _TIME_LEFT = re.compile(
-    r"how (?:much time|long|many (?:seconds|minutes)) (?:is|are|do i have)?(?: still)? ?"
+    r"how (?:much(?: time)?|long|many (?:seconds|minutes)) (?:is|are|do i have)?(?: still)? ?"
     r"(?:left|to go|remaining)|how (?:long|much time) (?:has|have|does|do) .+ (?:got|left|have)"
     r"(?: left)?"
 )

@@ -95,7 +95,8 @@ _REMARKS: tuple[tuple[Remark, str], ...] = (
     (
         Remark.GOODBYE,
         r"(?:good ?bye|bye|bye bye|see you|good night|farewell|so long|hang up)(?: .*)?"
-        r"|i have to go(?: now)?|talk to you later",
+        r"|i have to go(?: now)?|have a (?:nice|good|great) .+"
+        r"|you too|same to you|talk to you later",
     ),
     (
         Remark.ACKNOWLEDGED,

@@ -180,7 +180,7 @@ class Tools:
         due = meant[0].due + seconds
         if not 1 <= seconds <= due - self._clock() <= MAX_SECONDS:
             return {"error": "I can only set timers between one second and a day"}
-        longer = replace(meant[0], due=due, seconds=meant[0].seconds + seconds)
+        longer = replace(meant[0], due=due)
         kept = [longer if timer is meant[0] else timer for timer in timers]
         left = round(due - self._clock())
         return {"extended": longer.as_dict(), "left": left} | self._store(tool_context, kept)

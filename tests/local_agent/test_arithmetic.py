@@ -102,6 +102,8 @@ def test_root_of_two_is_rounded_not_refused() -> None:
         ("sqrt 144", "the square root of 144"),
         ("9 ^ 2", "9 squared"),
         ("20% of 50", "20% of 50"),
+        ("(3 + 4) * 5", "3 plus 4, times 5"),
+        ("20% off 50", "20% off 50"),
         ("(1 / 3) of 9", "a third of 9"),
         ("1250 + 1", "1,250 plus 1"),
     ],

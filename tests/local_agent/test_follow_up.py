@@ -58,6 +58,10 @@ def test_conversion_takes_another_unit_or_quantity(second: str, changed: dict[st
     assert calls("How many feet are in a mile?", second) == [("convert_units", first | changed)]
 
 
+def test_conversion_does_not_take_a_unit_of_another_measure() -> None:
+    assert calls("How many feet are in a mile?", "What is 20 celsius?") == []
+
+
 FIVE = {"seconds": 300, "label": "", "reminder": False}
 
 
