@@ -6,10 +6,26 @@ channels, and the first bits of a SILK frame tell whether in-band FEC is inside.
 
 from __future__ import annotations
 
-__all__ = ["CLOCK_RATE", "duration_ticks", "frame_without_data", "has_fec", "is_stereo"]
+from ..errors import RtcServerError
+
+__all__ = [
+    "CLOCK_RATE",
+    "OpusError",
+    "duration_ticks",
+    "frame_ticks",
+    "frame_without_data",
+    "has_fec",
+    "is_mdct",
+    "is_stereo",
+]
 
 CLOCK_RATE = 48_000
 """RTP clock of Opus in ticks a second, whatever rate was encoded (RFC 7587, section 4.1)."""
+
+
+class OpusError(RtcServerError):
+    """A payload is not an Opus packet; the codec can go on with the next one."""
+
 
 _LONGEST_TICKS = 5760  # a packet holds at most 120 ms (RFC 6716, section 3.2.5)
 
@@ -53,6 +69,16 @@ def duration_ticks(payload: bytes) -> int | None:
 def is_stereo(payload: bytes) -> bool:
     """Whether the packet was coded with two channels."""
     return bool(payload[0] & 0x04)
+
+
+def frame_ticks(payload: bytes) -> int:
+    """Length of each of the packet's frames, in ticks of the RTP clock."""
+    return _frame_ticks(payload[0])
+
+
+def is_mdct(toc: int) -> bool:
+    """Whether a packet that begins with ``toc`` is of the MDCT mode (CELT) alone, without FEC."""
+    return toc >> 3 >= 16
 
 
 def has_fec(payload: bytes) -> bool:
