@@ -20,13 +20,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .actions import Action, InterruptModel, SendText, Spoken
 from .agent import live_events as live
 from .answer import Answer, CutAnswer, Question
 from .media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
 from .messages import (
     Agent,
     Error,
-    ServerMessage,
     SessionStateDelta,
     State,
     Text,
@@ -35,32 +35,11 @@ from .messages import (
     Turn,
     Usage,
 )
+from .utterance import Utterance
 
-__all__ = ["Action", "Conversation", "ConversationRules", "InterruptModel", "SendText", "Spoken"]
+__all__ = ["Conversation", "ConversationRules"]
 
 StateName = Literal["initializing", "listening", "thinking", "speaking"]
-
-
-@dataclass(frozen=True, slots=True)
-class InterruptModel:
-    """The model is to stop what it is saying, where it can be told so."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendText:
-    """A user's text turn is to be passed to the model."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """There is new audio in the playout buffer; ``dropped_s`` of it found no room."""
-
-    dropped_s: float
-
-
-Action = ServerMessage | InterruptModel | SendText | Spoken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +92,7 @@ class Conversation:
     _playing: deque[Answer] = field(default_factory=deque)
     """Answers that are complete for the model and not yet for the listener."""
     _question: Question = field(default_factory=Question)
-    _utterance: int | None = None
-    """The turn that the user's unfinished utterance leads to."""
-    _utterance_text: str = ""
-    """What was said in the user's latest utterance."""
-    _heard_user: int = 0
-    """The latest turn that a user's utterance leads to."""
+    _utterance: Utterance = field(default_factory=Utterance)
     _held_transcript: live.AgentTranscript | None = None
     """A transcript that came ahead of its audio."""
     _cut: CutAnswer | None = None
@@ -301,23 +275,22 @@ class Conversation:
     def _on_user_transcript(self, event: live.UserTranscript, now: float) -> None:
         if not event.text.strip():
             return
-        if self._utterance is None:
-            if event.final and self._is_copy(event.text):
+        utterance = self._utterance
+        n = utterance.turn
+        if n is None:
+            if event.final and utterance.is_copy(event.text, self._question):
                 return
-            self._utterance = self._turn_of_new_utterance()
-        if event.final and self._utterance > self.answers:
+            given = self._answer or (self._playing[-1] if self._playing else None)
+            n = utterance.begin(given, self._question, self.answers)
+        if event.final and n > self.answers:
             self._complete_heard(now)
-        self._utterance_text = event.text
         self.last_activity_at = now
-        n = self._heard_user = self._utterance
-        self._out.append(Transcript(role="user", text=event.text, final=event.final, turn=n))
+        self._out.append(utterance.hear(event.text, final=event.final))
         if n > self.answers:  # it leads to an answer that has not begun
             self._question.transcribed = True
             self._timed_out = False
             if event.final:
                 self._question.endpoint_at = now
-        if event.final:
-            self._utterance = None
 
     def _complete_heard(self, now: float) -> None:
         """Ends an answer that was heard to its end, and that the model forgot to end."""
@@ -327,31 +300,10 @@ class Conversation:
             self._complete(answer, now)
             self._late_complete = True
 
-    def _turn_of_new_utterance(self) -> int:
-        """The answer that an utterance leads to: the next, or the one that is being given.
-
-        A transcript may come after the audio of the answer it led to.  So an answer that
-        was asked for by speech, and for which no words were reported yet, takes it.
-        """
-        answer = self._answer or (self._playing[-1] if self._playing else None)
-        if answer is not None and answer.question.kind != "text" and self._heard_user < answer.n:
-            # Words too short or too soft for our detector may have asked for it, too.
-            asked_aloud = answer.question.kind == "speech"
-            if self._question.speech_ms < (Question.SPEECH_MS if asked_aloud else 1):
-                return answer.n
-        return self.answers + 1
-
-    def _is_copy(self, text: str) -> bool:
-        """Whether a finished transcript repeats an utterance that was told to its end."""
-        spoke_since = self._question.speech_ms >= Question.SPEECH_MS
-        return text.split() == self._utterance_text.split() and not spoke_since
-
     def _close_utterance(self, n: int) -> None:
-        """The answer that it led to is over: an utterance without an end ends here."""
-        if self._utterance is not None and self._utterance <= n:
-            text, turn = self._utterance_text, self._utterance
-            self._utterance = None
-            self._out.append(Transcript(role="user", text=text, final=True, turn=turn))
+        told = self._utterance.close(n)
+        if told is not None:
+            self._out.append(told)
 
     def _on_turn_complete(self, now: float) -> None:
         cut = self._cut
@@ -448,7 +400,8 @@ class Conversation:
     def _on_failed(self, event: live.AgentFailed, now: float) -> None:
         if self._answer is None and self._question.is_open:
             self._begin(now)  # the turn that was asked for is lost, and ends
-        self._flush(now)
+        if self._answer is not None:
+            self._flush(now)  # an answer that is complete is played to its end
         self._cut = None
         self._late_complete = False
         self._held_transcript = None
@@ -595,7 +548,7 @@ class Conversation:
         if question.is_open:
             return question.asked_at if question.asked_at is not None else question.endpoint_at
         # Models that finish a transcript with their answer only are known by silence.
-        is_heard = self._utterance is not None and self._utterance > self.answers
+        is_heard = self._utterance.turn is not None and self._utterance.turn > self.answers
         return question.speech_at if is_heard else None
 
     def _queue_text(self, text: str) -> list[Action]:
@@ -636,7 +589,7 @@ class Conversation:
             return "thinking"
         if self._question.is_open and not self._timed_out:
             return "thinking"
-        is_heard = self._utterance is not None and not self._timed_out
+        is_heard = self._utterance.turn is not None and not self._timed_out
         if is_heard and self._question.speech_at is not None:
             paused = now is not None and now - self._question.speech_at > self.rules.pause_s
             if paused or (now is None and self.state == "thinking"):

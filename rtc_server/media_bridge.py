@@ -21,10 +21,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .actions import Action, InterruptModel, SendText, Spoken
 from .agent.agent_runtime import AgentRuntime
 from .agent.live_events import AgentFailed
 from .agent.live_session import LiveSession
-from .conversation import Action, Conversation, ConversationRules, InterruptModel, SendText, Spoken
+from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
 from .media.pcm import Framer
 from .media.playout_buffer import PlayoutBuffer, PlayoutFrame

@@ -7,15 +7,9 @@ from typing import Any
 
 import pytest
 
+from rtc_server.actions import Action, InterruptModel, SendText, Spoken
 from rtc_server.agent import live_events as live
-from rtc_server.conversation import (
-    Action,
-    Conversation,
-    ConversationRules,
-    InterruptModel,
-    SendText,
-    Spoken,
-)
+from rtc_server.conversation import Conversation, ConversationRules
 from rtc_server.media.playout_buffer import PlayoutBuffer
 from rtc_server.messages import ServerMessage
 
@@ -491,6 +485,15 @@ def test_a_failure_ends_the_answer_and_says_so_in_that_order(stage: Stage) -> No
     stage.agent(live.ModelTurnComplete())
     stage.play(300)
     assert stage.turns() == [(1, True), (2, False)]
+
+
+def test_a_failure_leaves_a_complete_answer_to_be_played_to_its_end(stage: Stage) -> None:
+    stage.speak(400)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(100)
+    stage.agent(live.AgentFailed("agent_lost", "The agent is away.", retryable=True))
+    assert stage.play(400) == 300
+    assert stage.turns() == [(1, False)]
 
 
 def test_a_failure_ends_the_turn_that_was_asked_for_and_not_begun(stage: Stage) -> None:

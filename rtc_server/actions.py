@@ -1,0 +1,31 @@
+"""What the conversation wants done, beside the messages that it wants sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .messages import ServerMessage
+
+__all__ = ["Action", "InterruptModel", "SendText", "Spoken"]
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptModel:
+    """The model is to stop what it is saying, where it can be told so."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """A user's text turn is to be passed to the model."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """There is new audio in the playout buffer; ``dropped_s`` of it found no room."""
+
+    dropped_s: float
+
+
+Action = ServerMessage | InterruptModel | SendText | Spoken
