@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 
 # What `make run` passes on, from the command line only: make run AGENT=my_agent/ PORT=9000
 RUN_OPTIONS = $(call given,AGENT,$(AGENT)) $(call given,PORT,--port $(PORT)) $(call given,ARGS,$(ARGS))
@@ -18,10 +19,10 @@ INSTALL_CHECKOUT := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint types unit bench format lock clean test-packages venv FORCE
+.PHONY: help install run test lint types unit bench bench-peers format lock clean test-packages venv FORCE
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 	@echo
 	@echo "make run AGENT=my_agent/ PORT=9000 ARGS='--show-tools' serves another agent, elsewhere."
 	@echo "make PYTHON=python3.12 ... takes another Python (3.11 or later)."
@@ -45,8 +46,12 @@ types: $(VENV)/.installed-dev ## mypy --strict
 unit: $(VENV)/.installed-dev ## the tests that need no browser and no Debian package
 	@$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/test_packaging.py
 
-bench: $(VENV)/.installed-dev ## the measurements of benches/
-	@for bench in benches/*.py; do echo "== $$bench"; $(BIN)/python "$$bench" || exit 1; done
+bench: $(VENV)/.installed-dev ## the measurements of our own server (a quarter of an hour)
+	@$(BIN)/python benches/media_path.py
+	@$(BIN)/python -m benches.calls $(BENCH_OPTIONS)
+
+bench-peers: $(VENV)/.installed-dev $(PEERS)/.installed ## ours beside aiortc, Pipecat and FastRTC
+	@$(BIN)/python -m benches.calls --peers $(BENCH_OPTIONS)
 
 format: $(VENV)/.installed-dev ## mends what ruff can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
@@ -63,9 +68,12 @@ lock: ## compiles requirements/ from pyproject.toml (UPGRADE=1: newest releases)
 		pyproject.toml --output-file requirements/local.txt
 	$(COMPILE) --constraint requirements/dev.txt --no-annotate \
 		pyproject.toml --output-file requirements/run.txt
+	$(filter-out --universal,$(COMPILE)) $(if $(UPGRADE),--upgrade) --no-annotate \
+		--python-platform x86_64-manylinux_2_28 \
+		benches/requirements-peers.in --output-file benches/requirements-peers.txt
 
 clean: ## removes .venv and what the tools left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist test-results
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist test-results
 
 # -- set-up ------------------------------------------------------------------------------
 
@@ -87,6 +95,14 @@ $(VENV)/.installed-dev: requirements/dev.txt requirements/local.txt pyproject.to
 	@$(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
 	@$(INSTALL_CHECKOUT)
 	@touch $(VENV)/.installed $@
+
+# The servers ours is measured against: apart, so that none of theirs is in the way of ours.
+$(PEERS)/.installed: benches/requirements-peers.txt
+	@echo "Installing the servers to compare with into $(PEERS) (takes a few minutes)."
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--require-hashes --requirement $<
+	@touch $@
 
 venv:
 	@command -v $(PYTHON) >/dev/null || { \

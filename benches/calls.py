@@ -61,6 +61,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("memory", "memory a call, MB", ".2f"),
     ("threads", "threads a call", ".2f"),
     ("on_time", "calls on time on one core", ".0f"),
+    ("calls_lost", "calls lost", ".0f"),
     ("client_late", "the client's own lateness, max, ms", ".1f"),
 )
 
@@ -75,6 +76,7 @@ def figures_of(report: dict[str, Any]) -> dict[str, float | None]:
         "memory": report["memory_mb_per_call"],
         "threads": report["threads_per_call"],
         "client_late": report["client_late_ms"],
+        "calls_lost": report["calls_lost"],
     }
     for name in ("speaking", "loss-5", "silent"):
         if name in phases:

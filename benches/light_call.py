@@ -193,6 +193,11 @@ class LightCall:
         self._due += FRAME_S
         self._timer = loop.call_at(self._due, self._tick)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether neither side has ended it; an overloaded server loses calls."""
+        return bool(self._dtls.state == "connected")
+
     def say(self, **message: Any) -> float:
         """Send a message on the data channel; returns when."""
         at = time.monotonic()

@@ -78,6 +78,8 @@ class Report:
     threads_per_call: float
     memory_mb_per_call: float
     client_late_ms: float
+    calls_lost: int
+    """Calls that the server, or the load on it, ended."""
     phases: list[PhaseReport] = field(default_factory=list)
     last_old_audio_ms: dict[str, float] | None = None
 
@@ -116,14 +118,15 @@ class _Load:
             busy = connected
             gc.collect()
             gc.disable()
-            for name in phases:
-                await self._phase(name, seconds)
-                if name != "silent":
-                    busy = usage_of(self._pid)
-            gc.enable()
-            report = self._report(before_floor, idle, connected, busy)
-            await asyncio.gather(*(call.close() for call in self.calls))
-            return report
+            try:
+                for name in phases:
+                    await self._phase(name, seconds)
+                    if name != "silent":
+                        busy = usage_of(self._pid)
+                return self._report(before_floor, idle, connected, busy)
+            finally:
+                gc.enable()
+                await asyncio.gather(*(call.close() for call in self.calls))
 
     async def _place(self, offset: int) -> LightCall:
         call = LightCall(offset)
@@ -139,6 +142,8 @@ class _Load:
         return call
 
     async def _warm_up(self) -> None:
+        if not _WARM_UP_CALLS:
+            return
         calls = [await self._place(n) for n in range(_WARM_UP_CALLS)]
         for call in calls:
             call.talk(self._signal.speech)
@@ -172,7 +177,8 @@ class _Load:
         for call in self.calls:
             call.talk(self._signal.silence)
         await asyncio.sleep(_SETTLE_S)
-        for number, call in enumerate(self.calls[:_STORY_CALLS]):
+        alive = [call for call in self.calls if call.is_up]
+        for number, call in enumerate(alive[:_STORY_CALLS]):
             call.say(type="text", mime_type="text/plain", data="story")
             await asyncio.sleep(1.0 + 0.0037 * number)
             self._stories.append((call, time.monotonic()))
@@ -195,6 +201,7 @@ class _Load:
             threads_per_call=(busy.threads - idle.threads) / self._number,
             memory_mb_per_call=(busy.resident_bytes - idle.resident_bytes) / self._number / 2**20,
             client_late_ms=max(call.latest_send_s for call in self.calls) * 1000,
+            calls_lost=sum(not call.is_up for call in self.calls),
             phases=[self._phase_report(one, floor_s, streams, heard) for one in self._spans],
             last_old_audio_ms=self._last_old_audio(heard),
         )

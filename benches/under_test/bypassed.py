@@ -10,8 +10,9 @@ Run: ``python -m benches.under_test.bypassed PORT``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 from unittest import mock
@@ -31,7 +32,7 @@ from rtc_server.settings import Settings
 from ..agents.loopback import root_agent
 from ..loop_back import LoopBack, is_silent, story
 
-__all__ = ["LoopBackRuntime", "LoopBackSession"]
+__all__ = ["LoopBackRuntime", "LoopBackSession", "adk_bypassed"]
 
 _MAX_EVENTS = 1000
 
@@ -115,10 +116,16 @@ class LoopBackRuntime(AgentRuntime):
         return cast("LiveSession", LoopBackSession())
 
 
+@contextlib.contextmanager
+def adk_bypassed() -> Iterator[LoadedAgent]:
+    """Makes servers that are started within it open stand-ins; yields an agent to name."""
+    with mock.patch.object(app, "AgentRuntime", LoopBackRuntime):
+        yield LoadedAgent.from_object("loopback", root_agent)
+
+
 async def _serve(port: int) -> None:
-    agent = LoadedAgent.from_object("loopback", root_agent)
     with (
-        mock.patch.object(app, "AgentRuntime", LoopBackRuntime),
+        adk_bypassed() as agent,
         mock.patch.object(app, "load_agent_named", return_value=agent),
     ):
         await app.serve(Settings(port=port, agent="loopback"), on_started=print)
