@@ -24,8 +24,11 @@ __rtcp_task, __rtcp_exited``
 ``RTCIceGatherer._connection``                        the aioice connection
 ``Connection.get_component_candidates``,              127.0.0.1 as a last resort; a range
 ``._protocols``, ``StunProtocol.local_candidate``     of UDP ports
+``StunProtocol.datagram_received``,                   datagrams that would end the call;
+``Connection._queue``                                 the fast path's place
 ``Connection._nominated``, ``._closing``              selected pair; peer lost or hung up
 ``Connection._query_consent_task``                    no task is left of a quick hang-up
+``RTCRtpSender._handle_rtcp_packet``, ``._ssrc``      what the peer says that it lost
 ``ice.CONSENT_FAILURES, ice.CONSENT_INTERVAL``        a vanished peer is noticed in time
 ====================================================  =====================================
 """
@@ -45,9 +48,9 @@ from typing import Any
 import aiortc.rtcsctptransport as sctp_module
 from aioice import Candidate, Connection, ice
 from aioice.candidate import candidate_foundation, candidate_priority
-from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSctpTransport
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCSctpTransport
 from aiortc.rtcdtlstransport import RTCDtlsTransport
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket, RtpPacket
 
 __all__ = [
     "AIOICE_VERSION",
@@ -65,6 +68,7 @@ __all__ = [
     "selected_pair",
     "take_over_receiver",
     "transports",
+    "watch_loss",
 ]
 
 logger = logging.getLogger(__name__)
@@ -93,6 +97,15 @@ INITIAL_WINDOW_BYTES = 1024 * 1024
 """aiortc's receiver window; the difference to it is what is held."""
 
 UDP_RECEIVE_BUFFER_BYTES = 256 * 1024
+
+MAX_SRTP_BYTES = 1500
+"""A longer packet of SRTP raises another exception than aiortc expects, and ends the call."""
+
+MAX_WAITING_DATAGRAMS = 512
+"""What may wait for aiortc to read it; nothing reads before ICE is through."""
+
+TakeDatagram = Callable[[bytes], bool]
+"""Is offered each datagram first; says whether it dealt with it."""
 
 _RSA_SUITES = b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-SHA"
 _ECDSA_SUITES = (
@@ -143,25 +156,51 @@ def selected_pair(transport: RTCDtlsTransport) -> tuple[Candidate, Candidate] | 
     return None if pair is None else (pair.local_candidate, pair.remote_candidate)
 
 
-def gather_host_candidates(transport: RTCDtlsTransport, udp_ports: tuple[int, int] | None) -> None:
+class _GuardedProtocol(ice.StunProtocol):
+    """A socket of ours: what would end the call goes no further, whoever sent it.
+
+    aioice gives on what comes from any address.  An empty datagram, or one longer than
+    pylibsrtp takes, raises what aiortc does not expect, and its receive loop ends.
+    """
+
+    def __init__(self, connection: Connection, take: TakeDatagram | None) -> None:
+        super().__init__(connection)
+        self._take = take
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        assert isinstance(data, bytes)
+        if self._take is not None and self._take(data):
+            return
+        if not data or (len(data) > MAX_SRTP_BYTES and 127 < data[0] < 192):
+            return
+        if self.receiver._queue.qsize() < MAX_WAITING_DATAGRAMS:
+            super().datagram_received(data, addr)
+
+
+def gather_host_candidates(
+    transport: RTCDtlsTransport,
+    udp_ports: tuple[int, int] | None,
+    take: TakeDatagram | None = None,
+) -> None:
     """Make the transport gather host candidates our way; call before the answer is set.
 
     aioice never offers 127.0.0.1 and takes any port.  Here 127.0.0.1 is offered when the
     machine has no other address, and with ``udp_ports`` (lowest, highest) a port of that
     range is bound.  The override belongs to this one connection, so that calls with
-    other settings can run beside it.
+    other settings can run beside it.  ``take`` is offered every datagram that arrives.
 
     Setting the answer then raises :exc:`PortsExhausted` when the range is full.
     """
     connection = _ice_connection(transport)
     connection.get_component_candidates = functools.partial(  # type: ignore[method-assign]
-        _host_candidates, connection, udp_ports
+        _host_candidates, connection, udp_ports, take
     )
 
 
 async def _host_candidates(
     connection: Connection,
     udp_ports: tuple[int, int] | None,
+    take: TakeDatagram | None,
     component: int,
     addresses: list[str],
     timeout: int = 5,
@@ -170,7 +209,7 @@ async def _host_candidates(
     exhausted: PortsExhausted | None = None
     for address in addresses or ["127.0.0.1"]:
         try:
-            protocol = await _bind(connection, address, udp_ports)
+            protocol = await _bind(connection, address, udp_ports, take)
         except PortsExhausted as problem:
             exhausted = problem
             continue
@@ -196,13 +235,16 @@ async def _host_candidates(
 
 
 async def _bind(
-    connection: Connection, address: str, udp_ports: tuple[int, int] | None
+    connection: Connection,
+    address: str,
+    udp_ports: tuple[int, int] | None,
+    take: TakeDatagram | None,
 ) -> ice.StunProtocol:
     loop = asyncio.get_running_loop()
     for port in _ports(udp_ports):
         try:
             transport, protocol = await loop.create_datagram_endpoint(
-                lambda: ice.StunProtocol(connection), local_addr=(address, port)
+                lambda: _GuardedProtocol(connection, take), local_addr=(address, port)
             )
         except OSError:
             # Whether the port or the address is at fault shows at the next port.
@@ -312,6 +354,20 @@ def _forget_old_sources(receiver: RTCRtpReceiver) -> None:
             receiver.transport._rtp_router.ssrc_table,
         ):
             table.pop(ssrc, None)
+
+
+def watch_loss(sender: RTCRtpSender, on_loss: Callable[[float], None]) -> None:
+    """Say what share of our packets the peer lost, 0 to 1, at each of its reports."""
+    handle = sender._handle_rtcp_packet
+
+    async def watched(packet: AnyRtcpPacket) -> None:
+        await handle(packet)
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == sender._ssrc:
+                    on_loss(report.fraction_lost / 256)
+
+    sender._handle_rtcp_packet = watched  # type: ignore[method-assign]
 
 
 # --------------------------------------------------------------------------

@@ -18,11 +18,12 @@ from ..media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from ..messages import ClientMessage, ServerMessage
 from ..metrics import Metrics
 from ..settings import Settings
-from . import aiortc_internals
+from . import aiortc_fast_path, aiortc_internals
 from .answer_sdp import compose_answer
 from .data_channel import DataChannel
 from .downlink import Downlink
 from .offer import Offer, parse_candidate
+from .packet_track import PacketTrack
 from .statistics import media_statistics, packets_lost_downlink
 from .uplink import Uplink, UplinkAudio
 
@@ -114,6 +115,9 @@ class PeerConnection:
             on_overflow=lambda: self._end(Outcome.LOST),
             clock=clock,
         )
+        self._is_fast = aiortc_fast_path.is_usable()
+        self._intake: aiortc_fast_path.RtpIntake | None = None
+        self._track: PacketTrack | None = None
         self.uplink: Uplink | None = None
         self.downlink: Downlink | None = None
         if offer.caller_sends:
@@ -159,20 +163,33 @@ class PeerConnection:
         pc = self._pc
         self._state = _State.CONNECTING
         if self.downlink is not None:
-            pc.addTrack(self.downlink)
+            self._track = PacketTrack(self.downlink.start)
+            sender = pc.addTrack(self._track)
+            aiortc_internals.watch_loss(sender, self.downlink.on_loss)
+            if self._is_fast:
+                aiortc_fast_path.take_over_sender(sender, self.downlink.start)
         await pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
         if self.uplink is not None:
             [receiver] = pc.getReceivers()
             aiortc_internals.take_over_receiver(receiver, self.uplink.on_packet)
+            if self._is_fast:
+                self._intake = aiortc_fast_path.RtpIntake(receiver, self.uplink.on_packet)
         if pc.sctp is not None:
             aiortc_internals.bound_reassembly(pc.sctp)
         for transport in aiortc_internals.transports(pc):
-            aiortc_internals.gather_host_candidates(transport, self._settings.udp_ports)
+            aiortc_internals.gather_host_candidates(
+                transport, self._settings.udp_ports, self._intake_of(transport)
+            )
             transport.on("statechange", self._on_transport_state)
         await pc.setLocalDescription(await pc.createAnswer())
         return compose_answer(
             self._offer, pc.localDescription.sdp, public_ips=self._settings.public_ips
         )
+
+    def _intake_of(self, transport: RTCDtlsTransport) -> aiortc_internals.TakeDatagram | None:
+        if self._intake is None or self._intake.transport is not transport:
+            return None
+        return self._intake.take
 
     async def add_candidates(self, candidates: Sequence[Mapping[str, Any] | None]) -> None:
         """Take trickled candidates, as ``RTCIceCandidate.toJSON()`` has them.
@@ -245,6 +262,7 @@ class PeerConnection:
             "state": self._state.value,
             **await media_statistics(self._pc),
             **({"uplink_buffer": _counts(self.uplink)} if self.uplink is not None else {}),
+            **({"uplink_refused": self._intake.refusals()} if self._intake is not None else {}),
         }
 
     # ------------------------------------------------------------------
@@ -275,6 +293,8 @@ class PeerConnection:
             self.uplink.close()
         if self.downlink is not None:
             self.downlink.stop()
+        if self._track is not None:
+            self._track.stop()
         self.data_channel.close()
         self._metrics.packets_lost.labels("downlink").inc(await packets_lost_downlink(self._pc))
         aiortc_internals.release_dead_tasks(self._pc)

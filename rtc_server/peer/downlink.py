@@ -1,35 +1,41 @@
-"""The agent's voice on its way to the caller: playout buffer to Opus to RTP, paced."""
+"""The agent's voice on its way to the caller: playout buffer to Opus, paced."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
 from collections.abc import Callable
-from fractions import Fraction
-from typing import Any
-
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
-from av.packet import Packet
 
 from ..media.opus import OpusEncoder
 from ..media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from ..metrics import Metrics
-from .pacer import CLOCK_RATE, Pacer
+from .pacer import Pacer
 
-__all__ = ["Downlink"]
+__all__ = ["Downlink", "SendPacket"]
+
+logger = logging.getLogger(__name__)
 
 FRAME_S = 0.02
-_TIME_BASE = Fraction(1, CLOCK_RATE)
+_TOLERANCE_S = 0.0005
+"""A frame may leave this much early: the loop's clock and ours are read one after the other."""
+
+_LOSS_DECAY = 0.9
+_MAX_LOSS_PERCENT = 30
+
+SendPacket = Callable[[bytes, int, bool], None]
+"""Sends one packet: payload, timestamp counted from 0 in 1/48000 s, marker bit."""
 
 
-class Downlink(MediaStreamTrack):
-    """Reads a frame from the playout buffer every 20 ms while there is one.
+class Downlink:
+    """Reads a frame from the playout buffer every 20 ms while there is one, and sends it.
 
-    Frames are encoded here, on the loop (about 0.3 ms each), and handed to aiortc as
-    packets, which it sends as they are.  Between talk spurts nothing is read, encoded or
-    sent: the track waits for :meth:`wake`.  The peer connection stops it.
+    One timer of the loop does all of it, encoding included (about 0.3 ms a frame).  Between
+    talk spurts nothing is read, encoded or sent, and no timer runs: :meth:`wake` says that
+    there is something again, and the first frame leaves in the loop's next round.  Each call
+    keeps the time of its own beginning, so that the frames of many calls do not bunch.
+
+    Nothing is read before :meth:`start`.  :meth:`stop` ends the timer; nothing else is held.
 
     Args:
         playout: what is read.
@@ -37,8 +43,6 @@ class Downlink(MediaStreamTrack):
         on_frame: called for each frame as it leaves, with the time; must be quick.
         clock: monotonic seconds.
     """
-
-    kind = "audio"
 
     def __init__(
         self,
@@ -49,68 +53,106 @@ class Downlink(MediaStreamTrack):
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__()
         self._playout = playout
         self._fec = fec
         self._on_frame = on_frame
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(FRAME_S)
         self._encoders: dict[int, OpusEncoder] = {}
-        self._written = asyncio.Event()
+        self._send: SendPacket | None = None
+        self._timer: asyncio.Handle | None = None
+        self._begins_spurt = True
+        self._loss = 0.0
+        self._complained = False
         self._sent = metrics.packets.labels("downlink")
         self._late = metrics.frames_late
 
+    def start(self, send: SendPacket) -> None:
+        """Send from now on, by ``send``: the connection is up."""
+        self._send = send
+        self.wake()
+
     def wake(self) -> None:
-        """Say that the playout buffer was written to, finished or flushed."""
-        self._written.set()
+        """Say that the playout buffer was written to, finished or flushed.
+
+        May be called from whatever writes to it: nothing is sent before that has returned.
+        """
+        if self._timer is None and self._send is not None:
+            self._timer = self._loop.call_soon(self._on_timer)
 
     def stop(self) -> None:
-        """End the track; a waiting :meth:`recv` ends too.  May be called twice."""
-        super().stop()
-        self._written.set()
+        """Send nothing any more; may be called twice."""
+        self._send = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    async def recv(self) -> Packet[Any]:
-        """The next packet, when it is due.
+    def on_loss(self, share: float) -> None:
+        """Take the caller's report of how much it lost of late, 0 to 1.
 
-        Raises:
-            MediaStreamError: the track was stopped.
+        In-band FEC is made as strong as that: at once when it rises, slowly when it falls.
         """
-        while True:
-            frame = await self._next_frame()
-            now = self._clock()
-            timestamp, late_s = self._pacer.sent(now)
-            if late_s > FRAME_S:
-                self._late.inc()
-            packet = Packet(self._encoder(frame.rate).encode(frame.pcm))
-            packet.pts = timestamp
-            packet.time_base = _TIME_BASE
-            self._sent.inc()
-            self._on_frame(frame, now)
-            return packet
+        self._loss = max(share, self._loss * _LOSS_DECAY)
+        for encoder in self._encoders.values():
+            self._tell_loss(encoder)
 
-    async def _next_frame(self) -> PlayoutFrame:
-        """The next frame there is, read when it is due and not before."""
-        while self.readyState == "live":
-            self._written.clear()
-            wait_s = self._pacer.begin(self._clock()) - self._clock()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            frame = self._playout.read(self._clock())
-            if frame is not None:
-                return frame
+    # Timer
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._clock()
+        wait_s = self._pacer.begin(now) - now
+        if wait_s > _TOLERANCE_S:
+            self._timer = self._loop.call_later(wait_s, self._on_timer)
+            return
+        frame = self._playout.read(now)
+        if frame is None:
             self._pacer.end()
-            await self._wait_written()
-        raise MediaStreamError
+            self._begins_spurt = True
+            if not self._playout.is_empty:
+                # Less than a frame is in the buffer: it becomes due by time alone.
+                self._timer = self._loop.call_later(FRAME_S, self._on_timer)
+            return
+        due = self._pacer.due
+        assert due is not None
+        try:
+            self._play(frame, now)
+        except Exception:
+            # The timer must go on: one frame is worth less than the call.
+            if not self._complained:
+                self._complained = True
+                logger.exception("downlink audio is lost: further failures are not logged")
+        self._set_timer()
 
-    async def _wait_written(self) -> None:
-        # Less than a frame is in the buffer: it becomes due by time alone.
-        wait_s = None if self._playout.is_empty else FRAME_S
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._written.wait()
+    def _set_timer(self) -> None:
+        due = self._pacer.due
+        if self._send is not None and self._timer is None and due is not None:
+            wait_s = max(0.0, due - self._clock())
+            self._timer = self._loop.call_later(wait_s, self._on_timer)
+
+    def _play(self, frame: PlayoutFrame, now: float) -> None:
+        ticks, late_s = self._pacer.sent(now)
+        if late_s > FRAME_S:
+            self._late.inc()
+        payload = self._encoder(frame.rate).encode(frame.pcm)
+        if self._send is not None:
+            self._send(payload, ticks, self._begins_spurt)
+        # RFC 3551 section 4.1: the marker is for the first packet of a talk spurt.
+        self._begins_spurt = False
+        self._sent.inc()
+        self._on_frame(frame, now)
+
+    # Encoders
 
     def _encoder(self, rate: int) -> OpusEncoder:
         encoder = self._encoders.get(rate)
         if encoder is None:
             encoder = self._encoders[rate] = OpusEncoder(rate, fec=self._fec)
+            self._tell_loss(encoder)
         return encoder
+
+    def _tell_loss(self, encoder: OpusEncoder) -> None:
+        set_packet_loss = getattr(encoder, "set_packet_loss", None)
+        if self._fec and set_packet_loss is not None:
+            set_packet_loss(min(_MAX_LOSS_PERCENT, round(self._loss * 100)))

@@ -7,9 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import aiortc.rtp
+from typing import Protocol
 
 from ..media.opus import OpusDecoder, OpusError
 from ..media.opus_packet import CLOCK_RATE, duration_ticks
@@ -28,7 +26,15 @@ from ..media.speech_detector import SpeechDetector
 from ..metrics import Metrics
 from .token_bucket import TokenBucket
 
-__all__ = ["BURST_S", "OVERRATE", "PIECE_BYTES", "Uplink", "UplinkAudio", "UplinkSink"]
+__all__ = [
+    "BURST_S",
+    "OVERRATE",
+    "PIECE_BYTES",
+    "ArrivedPacket",
+    "Uplink",
+    "UplinkAudio",
+    "UplinkSink",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +73,19 @@ class UplinkSink(Protocol):
         """The stream has paused for so long that nothing is filled in any more."""
 
 
+class ArrivedPacket(Protocol):
+    """A packet of Opus, decrypted; it is looked at during the call, and not kept."""
+
+    @property
+    def sequence_number(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def ssrc(self) -> int: ...
+    @property
+    def payload(self) -> bytes: ...
+
+
 class Uplink:
     """Orders, decodes and conceals the caller's packets and cuts them into pieces.
 
@@ -95,13 +114,14 @@ class Uplink:
         self._lost = metrics.packets_lost.labels("uplink")
         self._flooded = metrics.audio_dropped.labels("uplink", "flood")
         self._lost_counted = 0
+        self._is_lost_counted = True
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._closed = False
         self._complained = False
 
-    def on_packet(self, packet: aiortc.rtp.RtpPacket) -> None:
-        """Take a packet from aiortc's receive loop; never raises."""
+    def on_packet(self, packet: ArrivedPacket) -> None:
+        """Take a packet as it arrives; never raises."""
         if self._closed:
             return
         now = self._clock()
@@ -109,7 +129,11 @@ class Uplink:
         received = RtpPacket(
             packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload, now
         )
-        self._guarded(lambda: self._take(self._buffer.push(received, now)))
+        try:
+            self._take(self._buffer.push(received, now))
+        except Exception as problem:
+            self._complain(problem)
+        self._set_timer()
 
     def statistics(self) -> ReceiveStatistics:
         """What became of the packets so far."""
@@ -118,6 +142,7 @@ class Uplink:
     def close(self) -> None:
         """Stop the timer and take nothing more; may be called twice."""
         self._closed = True
+        self._count_lost()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -126,7 +151,11 @@ class Uplink:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._guarded(lambda: self._take(self._buffer.poll(self._clock())))
+        try:
+            self._take(self._buffer.poll(self._clock()))
+        except Exception as problem:
+            self._complain(problem)
+        self._set_timer()
 
     def _set_timer(self) -> None:
         deadline = self._buffer.deadline
@@ -140,15 +169,11 @@ class Uplink:
         self._timer_at = deadline
         self._timer = self._loop.call_later(max(0.0, deadline - self._clock()), self._on_timer)
 
-    def _guarded(self, work: Callable[[], Any]) -> None:
-        try:
-            work()
-        except Exception:
-            # aiortc's receive loop would end, and with it the call; a packet is worth less.
-            if not self._complained:
-                self._complained = True
-                logger.exception("uplink audio is lost: further failures are not logged")
-        self._set_timer()
+    def _complain(self, problem: Exception) -> None:
+        # aiortc's receive loop would end, and with it the call; a packet is worth less.
+        if not self._complained:
+            self._complained = True
+            logger.error("uplink audio is lost: further failures are not logged", exc_info=problem)
 
     # Audio
 
@@ -161,6 +186,13 @@ class Uplink:
                     self._conceal(duration_ms)
                 case Ended():
                     self._end_stream()
+            if not isinstance(item, Frame):
+                self._is_lost_counted = False
+        if not self._is_lost_counted:
+            self._count_lost()
+
+    def _count_lost(self) -> None:
+        self._is_lost_counted = True
         lost = self._buffer.statistics().lost
         self._lost.inc(lost - self._lost_counted)
         self._lost_counted = lost

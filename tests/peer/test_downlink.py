@@ -1,12 +1,11 @@
-"""The downlink track: frames of the playout buffer as paced Opus packets."""
+"""The downlink: frames of the playout buffer as paced Opus packets, by one timer."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
+from typing import Any
 
 import pytest
-from aiortc.mediastreams import MediaStreamError
 
 from rtc_server.media.opus import DECODED_RATE, OpusDecoder, OpusEncoder
 from rtc_server.media.playout_buffer import PlayoutBuffer, PlayoutFrame
@@ -17,41 +16,90 @@ from .rtc_client import dominant_frequency, tone
 from .support import sample
 
 
-class Bench:
-    """A downlink on a manual clock."""
+class Timers:
+    """The part of a loop that a downlink uses, on a manual clock."""
 
-    def __init__(self, *, fec: bool = False) -> None:
+    def __init__(self) -> None:
         self.now = 100.0
+        self.set: list[tuple[float, asyncio.TimerHandle]] = []
+
+    def call_soon(self, callback: Any) -> asyncio.TimerHandle:
+        return self.call_later(0.0, callback)
+
+    def call_later(self, delay_s: float, callback: Any) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        handle = asyncio.TimerHandle(self.now + delay_s, callback, (), loop)
+        self.set.append((self.now + delay_s, handle))
+        return handle
+
+    @property
+    def pending(self) -> list[tuple[float, asyncio.TimerHandle]]:
+        return [one for one in self.set if not one[1].cancelled()]
+
+    def run_until(self, end: float) -> None:
+        """Let time go on; each timer runs when it is due, none is early."""
+        while due := [one for one in self.pending if one[0] <= end + 1e-9]:
+            first = min(due, key=lambda one: one[0])
+            self.set.remove(first)
+            self.now = max(self.now, first[0])
+            first[1]._run()
+        self.now = max(self.now, end)
+
+    def stall(self, seconds: float) -> None:
+        """Time goes on, and no timer runs."""
+        self.now += seconds
+
+
+class Bench:
+    """A downlink on a manual clock, and what it sent: payload, timestamp, marker."""
+
+    def __init__(self, *, fec: bool = False, start: bool = True) -> None:
+        self.timers = Timers()
         self.playout = PlayoutBuffer()
         self.metrics = Metrics()
-        self.sent: list[tuple[PlayoutFrame, float]] = []
-        self.track = Downlink(
+        self.frames: list[tuple[PlayoutFrame, float]] = []
+        self.packets: list[tuple[bytes, int, bool]] = []
+        self.downlink = Downlink(
             self.playout,
             fec=fec,
-            on_frame=lambda frame, at: self.sent.append((frame, at)),
+            on_frame=lambda frame, at: self.frames.append((frame, at)),
             metrics=self.metrics,
-            clock=lambda: self.now,
+            clock=lambda: self.timers.now,
         )
+        self.downlink._loop = self.timers  # type: ignore[assignment]
+        if start:
+            self.start()
+
+    def start(self) -> None:
+        self.downlink.start(lambda *packet: self.packets.append(packet))
+        self.run(0)
+
+    @property
+    def now(self) -> float:
+        return self.timers.now
+
+    def write(self, pcm: bytes, rate: int = 24_000, turn: int = 1) -> None:
+        self.playout.write(turn, pcm, rate, self.now)
+        self.downlink.wake()
 
     def speak(self, pcm: bytes, rate: int = 24_000, turn: int = 1) -> None:
         self.playout.write(turn, pcm, rate, self.now)
         self.playout.finish(turn)
-        self.track.wake()
+        self.downlink.wake()
+
+    def run(self, seconds: float) -> None:
+        self.timers.run_until(self.now + seconds)
 
 
-async def test_frames_come_as_packets_with_an_rtp_clock() -> None:
-    """Each 20 ms on: 960 ticks of 1/48000 s, and the frame is reported as it leaves."""
+async def test_frames_leave_as_packets_every_20_ms() -> None:
+    """960 ticks of 1/48000 s each, the marker on the first, each reported as it leaves."""
     bench = Bench()
     bench.speak(tone(500, 0.1, rate=24_000))
-    for n in range(6):
-        packet = await bench.track.recv()
-        assert packet.pts == 960 * n
-        assert packet.time_base is not None
-        assert packet.time_base.denominator == 48_000
-        assert len(bench.sent) == n + 1
-        bench.now += 0.02
-    assert [frame.closing for frame, _ in bench.sent] == [False] * 5 + [True]
-    assert [at for _, at in bench.sent] == pytest.approx([100 + 0.02 * n for n in range(6)])
+    bench.run(0.2)
+    assert [ticks for _, ticks, _ in bench.packets] == [960 * n for n in range(6)]
+    assert [marker for _, _, marker in bench.packets] == [True] + [False] * 5
+    assert [frame.closing for frame, _ in bench.frames] == [False] * 5 + [True]
+    assert [at for _, at in bench.frames] == pytest.approx([100 + 0.02 * n for n in range(6)])
     assert sample(bench.metrics, "rtc_packets_total", direction="downlink") == 6
     assert sample(bench.metrics, "rtc_frames_late_total") == 0
 
@@ -60,72 +108,104 @@ async def test_frames_come_as_packets_with_an_rtp_clock() -> None:
 async def test_audio_of_any_rate_is_sent(rate: int) -> None:
     bench = Bench()
     bench.speak(tone(500, 0.5, rate=rate), rate)
+    bench.run(1.0)
     decoder = OpusDecoder()
-    pcm = b""
-    while not (bench.sent and bench.sent[-1][0].closing):
-        pcm += decoder.decode(bytes(await bench.track.recv()))
-        bench.now += 0.02
+    pcm = b"".join(decoder.decode(payload) for payload, _, _ in bench.packets[:-1])
     assert dominant_frequency(pcm[1600:-1600], DECODED_RATE) == pytest.approx(500, abs=10)
 
 
-async def test_idle_it_waits_until_it_is_woken() -> None:
+async def test_idle_no_timer_runs_and_the_first_frame_leaves_at_once() -> None:
+    """Not at the next tick of an idle clock."""
     bench = Bench()
-    receiving = asyncio.ensure_future(bench.track.recv())
-    await asyncio.sleep(0.05)
-    assert not receiving.done()
-    bench.now += 60
+    assert bench.timers.pending == []
+    bench.run(60.007)
     bench.speak(tone(500, 0.02, rate=24_000))
-    await receiving
-    assert bench.sent[0][1] == bench.now
+    bench.run(0)
+    assert bench.frames[0][1] == bench.now
+    bench.run(1)
+    assert bench.timers.pending == []
+
+
+async def test_wake_sends_nothing_before_it_has_returned() -> None:
+    """It is called in the midst of what the bridge does with an event."""
+    bench = Bench()
+    bench.speak(tone(500, 0.02, rate=24_000))
+    bench.downlink.wake()
+    assert bench.packets == []
+    assert len(bench.timers.pending) == 1
+
+
+async def test_nothing_is_read_before_the_connection_is_up() -> None:
+    bench = Bench(start=False)
+    bench.speak(tone(500, 0.1, rate=24_000))
+    bench.run(1)
+    assert bench.frames == []
+    bench.start()
+    assert len(bench.frames) == 1
+
+
+async def test_each_talk_spurt_begins_with_the_marker() -> None:
+    """RFC 3551 section 4.1; the timestamp counts the pause."""
+    bench = Bench()
+    bench.speak(tone(500, 0.04, rate=24_000))
+    bench.run(1.0)
+    bench.speak(tone(500, 0.04, rate=24_000), turn=2)
+    bench.run(1.0)
+    assert [marker for _, _, marker in bench.packets] == [True, False, False] * 2
+    assert bench.packets[3][1] == 48_000
 
 
 async def test_a_tail_shorter_than_a_frame_leaves_without_a_further_wake() -> None:
     """The agent wrote 10 ms and nothing more: it is sent when it is due by time."""
     bench = Bench()
-    bench.playout.write(1, tone(500, 0.01, rate=24_000), 24_000, bench.now)
-    bench.track.wake()
-    receiving = asyncio.ensure_future(bench.track.recv())
-    for _ in itertools.count():
-        await asyncio.sleep(0.005)
-        bench.now += 0.005
-        if receiving.done():
-            break
-    assert len(bench.sent) == 1
-    assert bench.sent[0][0].audible
+    bench.write(tone(500, 0.01, rate=24_000))
+    bench.run(0.2)
+    assert bench.frames[0][0].audible
+    assert len([one for one, _ in bench.frames if not one.closing]) == 1
 
 
 async def test_after_a_flush_only_the_closing_frame_leaves() -> None:
     """At most one old frame: none, when the flush comes before it is read."""
     bench = Bench()
     bench.speak(tone(500, 5.0, rate=24_000))
-    for _ in range(3):
-        await bench.track.recv()
-        bench.now += 0.02
+    bench.run(0.05)
+    assert len(bench.frames) == 3
     bench.playout.flush()
-    bench.track.wake()
-    await bench.track.recv()
-    assert bench.sent[-1][0].closing
-    assert len(bench.sent) == 4
+    bench.downlink.wake()
+    bench.run(1)
+    assert bench.frames[-1][0].closing
+    assert len(bench.frames) == 4
 
 
-async def test_a_frame_after_a_stall_is_counted_late() -> None:
+async def test_a_frame_after_a_stall_is_counted_late_and_no_burst_follows() -> None:
     bench = Bench()
     bench.speak(tone(500, 1.0, rate=24_000))
-    await bench.track.recv()
-    bench.now += 0.3
-    await bench.track.recv()
-    await bench.track.recv()
+    bench.run(0)
+    bench.timers.stall(0.3)
+    bench.run(0.1)
+    assert len(bench.frames) == 1 + 6
     assert sample(bench.metrics, "rtc_frames_late_total") == 1
+    assert bench.packets[1][1] == 14_400
+
+
+async def test_lateness_does_not_add_up() -> None:
+    """A frame is due 20 ms after the one before was due, not after it left."""
+    bench = Bench()
+    bench.speak(tone(500, 2.0, rate=24_000))
+    bench.run(0)
+    for _ in range(50):
+        due = min(at for at, _ in bench.timers.pending)
+        bench.timers.now = due + 0.003
+        bench.run(0)
+    assert bench.frames[50][1] == pytest.approx(100 + 50 * 0.02 + 0.003)
 
 
 async def test_one_encoder_a_rate_is_kept_for_the_call() -> None:
     bench = Bench()
     for turn, rate in enumerate((24_000, 16_000, 24_000)):
         bench.speak(tone(500, 0.04, rate=rate), rate, turn)
-    while not (bench.sent and bench.sent[-1][0].turn == 2 and bench.sent[-1][0].closing):
-        await bench.track.recv()
-        bench.now += 0.02
-    assert len(bench.track._encoders) == 2
+    bench.run(1)
+    assert len(bench.downlink._encoders) == 2
 
 
 async def test_fec_is_encoded_only_where_the_caller_takes_it() -> None:
@@ -134,21 +214,74 @@ async def test_fec_is_encoded_only_where_the_caller_takes_it() -> None:
     for fec in (False, True):
         bench = Bench(fec=fec)
         bench.speak(tone(200, 0.4, rate=24_000))
-        packets[fec] = []
-        for _ in range(20):
-            packets[fec].append(bytes(await bench.track.recv()))
-            bench.now += 0.02
+        bench.run(1)
+        packets[fec] = [payload for payload, _, _ in bench.packets]
     encoder = OpusEncoder(24_000)
-    assert packets[False] == [encoder.encode(frame.pcm) for frame, _ in bench.sent]
+    assert packets[False] == [encoder.encode(frame.pcm) for frame, _ in bench.frames]
     assert packets[True] != packets[False]
 
 
-async def test_a_stopped_track_ends_whoever_waits_for_it() -> None:
+class LossyEncoder(OpusEncoder):
+    """Remembers what it was told."""
+
+    told: list[int]
+
+    def set_packet_loss(self, percent: int) -> None:
+        self.told.append(percent)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What encoders are told of packet loss, in per cent."""
+    monkeypatch.setattr("rtc_server.peer.downlink.OpusEncoder", LossyEncoder)
+    LossyEncoder.told = []
+    return LossyEncoder.told
+
+
+async def test_fec_is_as_strong_as_the_loss_that_the_caller_reports(told: list[int]) -> None:
+    """It rises at once and falls slowly: losses come in bursts."""
+    bench = Bench(fec=True)
+    bench.speak(tone(200, 0.1, rate=24_000))
+    bench.run(1)
+    bench.downlink.on_loss(0.1)
+    bench.downlink.on_loss(0.0)
+    bench.downlink.on_loss(1.0)
+    assert told[-3:] == [10, 9, 30]
+
+
+async def test_without_fec_losses_change_nothing(told: list[int]) -> None:
     bench = Bench()
-    receiving = asyncio.ensure_future(bench.track.recv())
-    await asyncio.sleep(0)
-    bench.track.stop()
-    with pytest.raises(MediaStreamError):
-        await receiving
-    with pytest.raises(MediaStreamError):
-        await bench.track.recv()
+    bench.speak(tone(200, 0.1, rate=24_000))
+    bench.run(1)
+    bench.downlink.on_loss(0.1)
+    assert told == []
+
+
+async def test_an_exception_downstream_is_logged_once_and_the_voice_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One frame is worth less than the call."""
+    bench = Bench()
+
+    def broken(payload: bytes, ticks: int, marker: bool) -> None:
+        bench.packets.append((payload, ticks, marker))
+        raise RuntimeError("broken")
+
+    bench.downlink._send = broken
+    bench.speak(tone(500, 0.1, rate=24_000))
+    bench.run(1)
+    assert len(bench.packets) == 6
+    assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
+
+
+async def test_stopped_it_sends_nothing_and_has_no_timer() -> None:
+    bench = Bench()
+    bench.speak(tone(500, 1.0, rate=24_000))
+    bench.run(0.05)
+    sent = len(bench.packets)
+    bench.downlink.stop()
+    bench.downlink.stop()
+    assert bench.timers.pending == []
+    bench.downlink.wake()
+    bench.run(1)
+    assert len(bench.packets) == sent
