@@ -7,7 +7,7 @@ out; :mod:`.playout_ledger` puts that into milliseconds and words.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .opus import ENCODER_RATES
 from .pcm import BYTES_PER_SAMPLE, Resampler, is_audible
@@ -16,14 +16,13 @@ from .playout_ledger import TICK_RATE, Heard, TurnLedger
 __all__ = ["Heard", "PlayoutBuffer", "PlayoutFrame"]
 
 _FALLBACK_RATE = 24_000  # for audio of a rate that Opus does not take
-_BLOCK_BYTES = 1 << 16
+_SMALL_BYTES = 1 << 12  # blocks are put together up to this size
 
 _TAIL_WAIT_S = 0.06
 """A tail shorter than a frame waits this long for the rest of the frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlayoutFrame:
+class PlayoutFrame(NamedTuple):
     """20 ms to be encoded and sent."""
 
     pcm: bytes
@@ -42,31 +41,42 @@ class _SampleQueue:
     """Bytes in, bytes out, first in first out; both in time proportional to their number."""
 
     def __init__(self) -> None:
-        self._blocks: deque[bytearray] = deque()
+        self._blocks: deque[bytes] = deque()
         self._offset = 0  # in the first block
         self.size = 0
 
     def append(self, data: bytes) -> None:
         self.size += len(data)
-        if self._blocks and len(self._blocks[-1]) + len(data) <= _BLOCK_BYTES:
+        if self._blocks and len(self._blocks[-1]) + len(data) <= _SMALL_BYTES:
             self._blocks[-1] += data
         elif data:
-            self._blocks.append(bytearray(data))
+            self._blocks.append(data)
 
     def take(self, count: int) -> bytes:
         """At most ``count`` bytes."""
-        pieces: list[bytes] = []
+        piece = self._take_piece(count)
+        if len(piece) == count or not self._blocks:
+            return piece
+        pieces = [piece]
+        count -= len(piece)
         while count and self._blocks:
-            block = self._blocks[0]
-            piece = bytes(memoryview(block)[self._offset : self._offset + count])
-            pieces.append(piece)
-            count -= len(piece)
-            self.size -= len(piece)
-            self._offset += len(piece)
-            if self._offset == len(block):
-                self._blocks.popleft()
-                self._offset = 0
+            pieces.append(self._take_piece(count))
+            count -= len(pieces[-1])
         return b"".join(pieces)
+
+    def _take_piece(self, count: int) -> bytes:
+        """At most ``count`` bytes, of the first block alone."""
+        if not self._blocks:
+            return b""
+        block = self._blocks[0]
+        end = self._offset + count
+        piece = block[self._offset : end]
+        self.size -= len(piece)
+        self._offset = end
+        if end >= len(block):
+            self._blocks.popleft()
+            self._offset = 0
+        return piece
 
 
 class _Segment:
@@ -77,13 +87,14 @@ class _Segment:
         self.rate = rate
         self.frame_bytes = rate // 50 * BYTES_PER_SAMPLE
         self.samples = _SampleQueue()
+        self._ticks_per_sample = TICK_RATE // rate
 
     def ticks(self, size_bytes: int) -> int:
-        return size_bytes // BYTES_PER_SAMPLE * (TICK_RATE // self.rate)
+        return size_bytes // BYTES_PER_SAMPLE * self._ticks_per_sample
 
     def bytes_of(self, ticks: int) -> int:
         """The whole samples that fit."""
-        return ticks // (TICK_RATE // self.rate) * BYTES_PER_SAMPLE
+        return ticks // self._ticks_per_sample * BYTES_PER_SAMPLE
 
 
 class _Input:
@@ -99,8 +110,9 @@ class _Input:
     def convert(self, pcm: bytes) -> bytes:
         data = self._half + pcm if self._half else pcm
         whole = len(data) - len(data) % BYTES_PER_SAMPLE
-        self._half = data[whole:]
-        data = data[:whole]
+        if whole != len(data) or self._half:
+            self._half = data[whole:]
+            data = data[:whole]
         return self._resampler.resample(data) if self._resampler else data
 
     def flush(self) -> bytes:
@@ -179,7 +191,10 @@ class PlayoutBuffer:
         entry.ledger.complete = True
 
     def _turn(self, turn: int) -> _Turn:
-        return self._turns.setdefault(turn, _Turn())
+        entry = self._turns.get(turn)
+        if entry is None:
+            entry = self._turns[turn] = _Turn()
+        return entry
 
     def _append(self, turn: int, entry: _Turn, pcm: bytes, rate: int) -> int:
         """Puts samples into the queue; returns the ticks that did not fit."""

@@ -19,9 +19,11 @@ noise louder than -48 dBFS is taken for speech.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
+import numpy.typing as npt
 
 from .opus import DECODED_RATE
 from .pcm import BYTES_PER_SAMPLE
@@ -43,9 +45,37 @@ _FLOOR_SPANS = 5  # and of so many of them: 1.2 to 1.5 s
 
 _FRAMES_NEAR = 10  # a lonely loud frame is speech when speech is not longer ago: 200 ms
 
+
+def _power(db: float) -> float:
+    """Relative to a full square wave, as all power here."""
+    return float(10 ** (db / 10))
+
+
+_LEAST = _power(_LEAST_DBFS)
+_ABOVE_FLOOR = _power(_ABOVE_FLOOR_DB)
+_SILENT = _power(_SILENT_DBFS)
+
+
+def _outside_band() -> npt.NDArray[np.float64]:
+    """What the windowed samples are projected on, to know their power outside of the band.
+
+    One row for each real component of the bins that do not count: it takes a dozen rows, while
+    a spectrum would compute all bins. Row by row of unit length, so that the squares of the
+    projections add up to the power (Parseval's theorem).
+    """
+    positions = 2 * np.pi * np.arange(_SAMPLES) / _SAMPLES
+    bins = [*range(_LOWEST_BIN), *range(_HIGHEST_BIN + 1, _SAMPLES // 2 + 1)]
+    rows = [wave(bin_ * positions) for bin_ in bins for wave in (np.cos, np.sin)]
+    lengths = [float(np.linalg.norm(row)) for row in rows]
+    return np.array(
+        [row / length for row, length in zip(rows, lengths, strict=True) if length > 1e-6]
+    )
+
+
+# Scaled so that the sum of the squares of the windowed samples is their mean square.
 _WINDOW = np.hanning(_SAMPLES)
-# Brings the power in half of the windowed spectrum to the mean square of the samples.
-_SCALE = 2.0 / (np.sum(_WINDOW**2) * _SAMPLES)
+_WINDOW = _WINDOW / (np.sqrt(np.sum(_WINDOW**2)) * 32768.0)
+_OUTSIDE_BAND = _outside_band()
 
 
 class SpeechDetector:
@@ -53,9 +83,11 @@ class SpeechDetector:
 
     def __init__(self) -> None:
         self._spans: deque[float] = deque(maxlen=_FLOOR_SPANS)
-        self._span_minimum = 0.0
+        self._spans_minimum = _SILENT  # of the whole spans; silent while there is none
+        self._span_minimum = math.inf
         self._span_frames = 0
-        self._loud_before = (False, False)
+        self._loud_before = False
+        self._loud_before_that = False
         self._since_speech = _FRAMES_NEAR
 
     def push(self, pcm20: bytes) -> bool:
@@ -65,29 +97,32 @@ class SpeechDetector:
         """
         if len(pcm20) != FRAME_BYTES:
             raise ValueError(f"{len(pcm20)} bytes are not 20 ms at {DECODED_RATE} Hz")
-        level = _level_dbfs(pcm20)
-        floor = self._floor(level)
-        loud = level > max(_LEAST_DBFS, floor + _ABOVE_FLOOR_DB)
+        power = _power_in_band(pcm20)
+        floor = self._floor(power)
+        loud = power > _LEAST and power > floor * _ABOVE_FLOOR
         near = self._since_speech < _FRAMES_NEAR
-        is_speech = loud and (near or any(self._loud_before))
-        self._loud_before = (self._loud_before[1], loud)
+        is_speech = loud and (near or self._loud_before or self._loud_before_that)
+        self._loud_before, self._loud_before_that = loud, self._loud_before
         self._since_speech = 0 if is_speech else self._since_speech + 1
         return is_speech
 
-    def _floor(self, level: float) -> float:
-        """Least level of the last spans and of the present one, this frame included."""
-        self._span_minimum = level if not self._span_frames else min(level, self._span_minimum)
-        self._span_frames += 1
+    def _floor(self, power: float) -> float:
+        """Least power of the last spans and of the present one, this frame included."""
+        if power < self._span_minimum:
+            self._span_minimum = power
         # Before a whole span was heard the floor is unknown: only the absolute level decides.
-        floor = min(self._span_minimum, *self._spans) if self._spans else _SILENT_DBFS
+        floor = min(self._span_minimum, self._spans_minimum)
+        self._span_frames += 1
         if self._span_frames == _FLOOR_FRAMES:
             self._spans.append(self._span_minimum)
+            self._spans_minimum = min(self._spans)
+            self._span_minimum = math.inf
             self._span_frames = 0
         return floor
 
 
-def _level_dbfs(pcm20: bytes) -> float:
-    samples = np.frombuffer(pcm20, "<i2") * (1.0 / 32768.0)
-    spectrum = np.fft.rfft(samples * _WINDOW)[_LOWEST_BIN : _HIGHEST_BIN + 1]
-    power = float(np.vdot(spectrum, spectrum).real) * _SCALE
-    return max(_SILENT_DBFS, 10.0 * float(np.log10(power + 1e-12)))
+def _power_in_band(pcm20: bytes) -> float:
+    samples = np.frombuffer(pcm20, np.int16) * _WINDOW
+    outside = _OUTSIDE_BAND.dot(samples)
+    power = float(samples.dot(samples) - outside.dot(outside))
+    return power if power > _SILENT else _SILENT
