@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -141,7 +143,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> str:
         await site.start()
     except OSError as error:
         raise ConfigurationError(
-            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
+            f"Cannot listen on {settings.host} port {settings.port}: {_reason(error)}. "
             "Is another server running? Choose another with --port."
         ) from None
     port = runner.addresses[0][1]
@@ -149,6 +151,13 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> str:
     if ":" in shown:
         shown = f"[{shown}]"
     return f"{'https' if context else 'http'}://{shown}:{port}"
+
+
+def _reason(error: OSError) -> str:
+    """The system's words alone: asyncio's repeat the address."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or "the address is unknown"
+    return os.strerror(error.errno)
 
 
 def _settle_heap() -> None:

@@ -17,6 +17,10 @@ LINGERING_S = 2.0
 """How long the rest of a refused body is read and thrown away, so that its sender, who may
 still be sending, gets to see the refusal (RFC 9112, section 9.6)."""
 
+KEEPALIVE_S = 75.0
+"""How long a connection may be open before its first request is whole, and between two.
+aiohttp's own figure is an hour, which lets a stranger hold all file descriptors."""
+
 _WORDS = {
     400: "The request cannot be understood.",
     403: "This is not allowed.",
@@ -99,6 +103,7 @@ class _Connections(web.Server):
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # aiohttp takes None: no log
             lingering_time=LINGERING_S,
+            keepalive_timeout=KEEPALIVE_S,
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 import socket
 import subprocess
@@ -296,5 +298,6 @@ class TestProcess:
                 text=True,
             )
         assert done.returncode == 2
-        assert re.search(r"^Error: .*" + port, done.stderr, re.MULTILINE)
+        told = f"^Error: Cannot listen on 127.0.0.1 port {port}: {os.strerror(errno.EADDRINUSE)}\\."
+        assert re.search(told, done.stderr, re.MULTILINE)
         assert "Traceback" not in done.stderr

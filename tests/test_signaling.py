@@ -392,6 +392,21 @@ class TestBodyLimit:
         assert_problem(408, reply.headers, reply.body.decode())
 
 
+class TestIdleConnections:
+    @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: localh"])
+    async def test_a_connection_without_a_whole_request_is_closed(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch, sent: bytes
+    ) -> None:
+        monkeypatch.setattr("rtc_server.problems.KEEPALIVE_S", 0.05)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        try:
+            writer.write(sent)
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
+        finally:
+            writer.close()
+
+
 class TestCandidates:
     @pytest.fixture
     async def call(self, site: Site) -> str:
