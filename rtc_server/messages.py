@@ -346,7 +346,7 @@ def parse_client_message(raw: str | bytes) -> ClientMessage:
 
     kind = body.get("type")
     if kind is None:
-        kind = _type_of_sample_form(body)
+        return _sample_form(body)
     if not isinstance(kind, str):
         raise MessageError("bad_message", "The message's type is not a string.")
     match kind:
@@ -355,8 +355,6 @@ def parse_client_message(raw: str | bytes) -> ClientMessage:
             if mime_type != "text/plain":
                 raise MessageError("unknown_type", "A text message carries text/plain.")
             return ClientText(_text(body))
-        case "audio":
-            return MicrophoneAudio(_base64(body))
         case "image":
             mime_type = body.get("mime_type")
             if mime_type not in ("image/jpeg", "image/png", "image/webp"):
@@ -405,15 +403,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _type_of_sample_form(body: dict[str, Any]) -> str:
-    """The type of a message in the form of ADK's WebSocket sample, without ``type``."""
+def _sample_form(body: dict[str, Any]) -> ClientMessage:
+    """A message in the form of ADK's WebSocket sample, without ``type``."""
     mime_type = body.get("mime_type")
     if mime_type is None:
         raise MessageError("bad_message", "The message has no type.")
     if mime_type == "text/plain":
-        return "text"
+        return ClientText(_text(body))
     if isinstance(mime_type, str) and mime_type.partition(";")[0].strip() == "audio/pcm":
-        return "audio"
+        return MicrophoneAudio(_base64(body))
     raise MessageError("unknown_type", "The server does not know this mime_type.")
 
 

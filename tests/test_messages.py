@@ -213,3 +213,10 @@ class TestClientMessages:
                 parse_client_message(bytes(damaged))
             except MessageError:
                 continue
+
+
+def test_audio_comes_in_the_form_of_the_sample_only() -> None:
+    """The contract has no type of that name."""
+    with pytest.raises(MessageError) as refused:
+        parse_client_message('{"type":"audio","mime_type":"audio/pcm","data":"AAA="}')
+    assert refused.value.error.code == "unknown_type"
