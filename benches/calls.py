@@ -40,6 +40,9 @@ _MOST_CALLS = 80
 
 ROWS: tuple[tuple[str, str, str], ...] = (
     ("floor_ms", "F, ms of CPU per call-second", ".1f"),
+    ("few_speaking", "CPU with few calls, agent speaking, times F", ".2f"),
+    ("few_silent", "CPU with few calls, both silent, times F", ".2f"),
+    ("few_latency_p50", "latency with few calls, p50, ms", ".1f"),
     ("speaking", "CPU, agent speaking, times F", ".2f"),
     ("speaking_ms", "  the same in ms per call-second", ".1f"),
     ("loss-5", "CPU, speaking, 5 % loss, times F", ".2f"),
@@ -166,13 +169,23 @@ class _Bench:
 
     def _standard(self, server: ServerUnderTest) -> dict[str, float | None] | None:
         phases = [*PHASES, "story"] if server.tells_stories else list(PHASES)
+        figures = self._measure(server, self.calls_of(server), phases)
+        few = figures
+        if not server.peer:
+            few = self._measure(server, self._options.peer_calls, ("speaking", "silent"))
+        if figures is not None and few is not None:
+            # At the number of calls that every server keeps on time, side by side.
+            for key in ("speaking", "silent", "latency_p50"):
+                figures[f"few_{key}"] = few[key]
+        return figures
+
+    def _measure(
+        self, server: ServerUnderTest, calls: int, phases: Sequence[str]
+    ) -> dict[str, float | None] | None:
         try:
             with serving(server) as running:
                 report = place_load(
-                    running,
-                    calls=self.calls_of(server),
-                    phases=phases,
-                    seconds=self._options.seconds,
+                    running, calls=calls, phases=phases, seconds=self._options.seconds
                 )
         except LoadFailed as failure:
             self._fail(f"{server.title}: {failure}")

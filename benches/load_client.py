@@ -239,14 +239,14 @@ class _Load:
         after_sound, after_turn = [], []
         for call, at in self._stories:
             one = heard[self.calls.index(call)]
-            spoke_at = next(packet.at for packet in call.sent if packet.at >= at)
+            spoke_at = next((packet.at for packet in call.sent if packet.at >= at), None)
             turn_at = [
                 when
                 for when, message in call.messages
                 if message.get("type") == "turn" and message.get("interrupted") and when >= at
             ]
             old_until = _end_of_tone(one, at - 0.5)
-            if old_until is not None and turn_at:
+            if old_until is not None and spoke_at is not None and turn_at:
                 after_sound.append((old_until - spoke_at) * 1000)
                 after_turn.append((old_until - turn_at[0]) * 1000)
         if not after_sound:
