@@ -265,7 +265,7 @@ class OpusEncoder:
         return self._codec.encode(pcm)
 
     # Changes while it runs. They hold from the next packet on, without a click; an encoder of
-    # PyAV keeps what it was opened with.
+    # PyAV keeps what it was opened with, and has no DTX.
 
     def set_packet_loss(self, percent: int) -> None:
         """Takes the share of packets that the receiver reports as lost; from 1 % on there is FEC.
@@ -320,7 +320,6 @@ class OpusEncoder:
             bitrate=mode.bitrate,
             complexity=self._complexity(mode),
             packet_loss_percent=self._packet_loss_percent,
-            dtx=self._dtx,
         )
 
 

@@ -72,7 +72,7 @@ class Encoder:
     """
 
     def __init__(
-        self, rate: int, *, bitrate: int, complexity: int, packet_loss_percent: int, dtx: bool
+        self, rate: int, *, bitrate: int, complexity: int, packet_loss_percent: int
     ) -> None:
         context = CodecContext.create("libopus", "w")
         context.thread_count = 1
@@ -87,7 +87,7 @@ class Encoder:
             "compression_level": str(complexity),
             "fec": "1" if packet_loss_percent else "0",
             "packet_loss": str(packet_loss_percent),
-            "dtx": "1" if dtx else "0",
+            "dtx": "0",
         }
         try:
             context.open()

@@ -10,13 +10,29 @@ import numpy as np
 import pytest
 from av.codec.context import CodecContext
 
-from rtc_server.media.opus import DECODED_RATE, ENCODER_RATES, OpusDecoder, OpusEncoder, OpusError
-from rtc_server.media.opus_packet import duration_ticks, has_fec, is_stereo
+from rtc_server.media import opus
+from rtc_server.media.opus import (
+    DECODED_RATE,
+    ENCODER_RATES,
+    Codec,
+    OpusDecoder,
+    OpusEncoder,
+    OpusError,
+)
+from rtc_server.media.opus_packet import duration_ticks, has_fec, is_mdct, is_stereo
 
 from .conftest import Samples, from_s16, s16, vowel
 from .test_pcm import native_threads
 
 FRAME = DECODED_RATE // 50
+
+
+@pytest.fixture(params=Codec, autouse=True)
+def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Codec:
+    """All holds for libopus called directly, and for PyAV in its place."""
+    chosen = Codec(request.param)
+    monkeypatch.setattr(opus, "codec_in_use", lambda: chosen)
+    return chosen
 
 
 def encode(samples: Samples, rate: int = 16_000, **options: Any) -> list[bytes]:
@@ -232,6 +248,80 @@ def test_concealment_of_real_speech_adds_no_click(speech: Samples) -> None:
     assert largest_step(heard) < 1.25 * largest_step(decode(packets))
 
 
+# Recovering
+
+LOSSY: dict[str, Any] = {"fec": True, "packet_loss_percent": 10}
+
+
+def recovered(packets: list[bytes], lost: int, spoil: bool = False) -> Samples:
+    """The stream with the packets ``lost``, ``lost + 10``... recovered from their successors."""
+    decoder = OpusDecoder()
+    pieces = []
+    for number, packet in enumerate(packets):
+        if number % 10 == lost and number + 1 < len(packets):
+            pieces.append(decoder.recover(20, None if spoil else packets[number + 1]))
+        else:
+            pieces.append(decoder.decode(packet))
+    return from_s16(b"".join(pieces))
+
+
+def errors_of(heard: Samples, clean: Samples, lost: int) -> float:
+    """Level of what is wrong in the frames lost, below what should be there, in dB."""
+    frames = range(lost, len(clean) // FRAME - 1, 10)
+    pieces = [slice(number * FRAME, (number + 1) * FRAME) for number in frames]
+    return level(np.concatenate([clean[piece] for piece in pieces])) - level(
+        np.concatenate([heard[piece] - clean[piece] for piece in pieces])
+    )
+
+
+def test_a_lost_frame_is_recovered_from_the_next_packet(speech: Samples, codec: Codec) -> None:
+    packets = encode(speech, **LOSSY)
+    if codec is Codec.PYAV:  # says nothing of its encoder, which has FEC in it too
+        assert np.array_equal(recovered(packets, 5), recovered(packets, 5, spoil=True))
+        return
+    clean = decode(packets)
+    with_fec, without = (recovered(packets, 5, spoil) for spoil in (False, True))
+    assert len(with_fec) == len(clean)
+    assert errors_of(with_fec, clean, 5) > errors_of(without, clean, 5) + 6
+    assert errors_of(with_fec, clean, 6) > errors_of(without, clean, 6) + 6, "what follows too"
+    assert largest_step(with_fec) < 1.25 * largest_step(clean)
+
+
+def test_recovery_without_fec_in_the_packet_is_concealment() -> None:
+    packets = encode(vowel(0.6, 16_000), bitrate=32_000)
+    assert np.array_equal(recovered(packets, 5), recovered(packets, 5, spoil=True))
+
+
+def test_the_last_of_several_lost_frames_is_recovered_and_no_seam_heard() -> None:
+    packets = encode(vowel(1.2, 16_000), **LOSSY)
+    clean = decode(packets)
+    decoder = OpusDecoder()
+    pieces = [decoder.decode(packet) for packet in packets[:30]]
+    pieces += [decoder.conceal(20) for _ in range(4)]
+    pieces += [decoder.recover(20, packets[35])]
+    pieces += [decoder.decode(packet) for packet in packets[35:]]
+    heard = from_s16(b"".join(pieces))
+    assert len(heard) == len(clean)
+    assert largest_step(heard[10 * FRAME :]) < 1.25 * largest_step(clean[10 * FRAME :])
+    after = slice(37 * FRAME, 45 * FRAME)
+    assert level(heard[after]) == pytest.approx(level(clean[after]), abs=1.5)
+
+
+@pytest.mark.parametrize("ms", [0, 1, 7, 10, 20, 25, 40, 60, 120, 200])
+@pytest.mark.parametrize("garbage", [None, b"", b"\x08", b"\x08\xff", b"\x4b\x3f", b"\xff" * 9])
+def test_recovery_is_as_long_as_asked_whatever_the_next_packet(
+    ms: int, garbage: bytes | None
+) -> None:
+    packets = encode(vowel(0.2, 16_000), **LOSSY)
+    decoder = OpusDecoder()
+    assert decoder.recover(ms, packets[0]) == bytes(ms * 32), "silence before the first packet"
+    for packet in packets[:6]:
+        decoder.decode(packet)
+    assert len(decoder.recover(ms, garbage)) == ms * 32
+    assert len(decoder.recover(ms, packets[7])) == ms * 32
+    assert len(decoder.decode(packets[7])) == 640
+
+
 # Encoding
 
 
@@ -299,6 +389,107 @@ def test_encoder_refuses_what_libopus_refuses() -> None:
 def test_encoder_takes_exactly_20_ms(size: int) -> None:
     with pytest.raises(ValueError, match="20 ms"):
         OpusEncoder(16_000).encode(bytes(size))
+
+
+def is_voice(packet: bytes) -> bool:
+    return not is_mdct(packet[0])
+
+
+@pytest.mark.parametrize("rate", ENCODER_RATES)
+def test_mode_follows_the_loss_where_the_receiver_takes_fec(rate: int, codec: Codec) -> None:
+    if codec is Codec.PYAV:
+        pytest.skip("PyAV cannot change an encoder that runs")
+    encoder = OpusEncoder(rate, fec=True)
+    pcm = s16(vowel(0.02, rate))
+    clean = [encoder.encode(pcm) for _ in range(10)]
+    encoder.set_packet_loss(1)
+    lossy = [encoder.encode(pcm) for _ in range(10)]
+    encoder.set_packet_loss(0)
+    clean_again = [encoder.encode(pcm) for _ in range(10)]
+    assert not any(map(is_voice, clean + clean_again[3:]))
+    assert all(map(is_voice, lossy[3:]))
+    assert not any(map(has_fec, clean + clean_again[3:]))
+
+
+def test_change_of_mode_makes_no_click(speech: Samples, codec: Codec) -> None:
+    if codec is Codec.PYAV:
+        pytest.skip("PyAV cannot change an encoder that runs")
+    encoder = OpusEncoder(16_000, fec=True)
+    pcm = s16(speech)
+    packets = []
+    for number, start in enumerate(range(0, len(pcm) - 639, 640)):
+        encoder.set_packet_loss(10 * (number // 5 % 2))
+        packets.append(encoder.encode(pcm[start : start + 640]))
+    steady = decode(encode(speech))
+    heard = decode(packets)
+    assert largest_step(heard) < 1.25 * largest_step(steady)
+    assert level(heard) == pytest.approx(level(steady), abs=0.5)
+
+
+def test_loss_changes_nothing_where_the_receiver_takes_no_fec(speech: Samples) -> None:
+    encoder = OpusEncoder(16_000)
+    pcm = s16(speech)
+    packets = []
+    for start in range(0, len(pcm) - 639, 640):
+        encoder.set_packet_loss(20)
+        packets.append(encoder.encode(pcm[start : start + 640]))
+    assert packets == encode(speech)
+
+
+def test_one_loss_spoils_nothing_after_it(speech: Samples, codec: Codec) -> None:
+    """Of the default mode, whose frames would else lean on the energy of those before."""
+    if codec is Codec.PYAV:
+        pytest.skip("PyAV encodes in a voice mode, which takes longer")
+    packets = encode(speech)
+    clean = decode(packets)
+    heard = recovered(packets, 5)
+    assert errors_of(heard, clean, 7) > 10
+
+
+def test_complexity_can_be_limited_at_any_time(speech: Samples, codec: Codec) -> None:
+    encoder = OpusEncoder(16_000)
+    pcm = s16(speech)
+    full = encode(speech)
+    limited = encode(speech, complexity=0)
+    pieces = [pcm[start : start + 640] for start in range(0, len(pcm) - 639, 640)]
+    assert [encoder.encode(piece) for piece in pieces[:20]] == full[:20]
+    encoder.set_complexity(0)
+    rest = [encoder.encode(piece) for piece in pieces[20:]]
+    assert limited != full
+    assert (rest != full[20:]) is (codec is Codec.LIBOPUS)
+
+
+def test_silence_with_dtx_gives_packets_that_need_not_be_sent(codec: Codec) -> None:
+    if codec is Codec.PYAV:
+        pytest.skip("PyAV encodes silence like all else")
+    sound, silence = s16(vowel(0.2, 24_000)), bytes(24_000 * 2)
+    encoder = OpusEncoder(24_000, dtx=True)
+    size = encoder.frame_bytes
+    packets = [
+        encoder.encode((sound + silence + sound)[at : at + size])
+        for at in range(0, len(sound) * 2 + len(silence), size)
+    ]
+    assert all(len(packet) > 20 for packet in packets[:10])
+    assert sum(len(packet) <= 2 for packet in packets[10:60]) > 30
+    assert len(packets[-1]) > 20
+    decoder = OpusDecoder()
+    assert all(len(decoder.decode(packet)) == 640 for packet in packets), "they decode all the same"
+    encoder.set_dtx(False)
+    assert all(len(encoder.encode(bytes(size))) > 2 for _ in range(30))
+
+
+@pytest.mark.parametrize("complexity", [-1, 11])
+def test_encoder_refuses_a_complexity_of_nonsense(complexity: int) -> None:
+    with pytest.raises(ValueError, match="complexity"):
+        OpusEncoder(16_000, complexity=complexity)
+    with pytest.raises(ValueError, match="complexity"):
+        OpusEncoder(16_000).set_complexity(complexity)
+
+
+@pytest.mark.parametrize("percent", [-1, 101])
+def test_encoder_refuses_a_loss_of_nonsense(percent: int) -> None:
+    with pytest.raises(ValueError, match="lost"):
+        OpusEncoder(16_000, fec=True).set_packet_loss(percent)
 
 
 # Threads
