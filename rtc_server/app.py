@@ -93,6 +93,9 @@ async def run_server(
         ConfigurationError: the agent cannot be loaded, or the port is taken.
     """
     metrics = Metrics()
+    # What the operator can mend is said before the agent, which takes seconds to load.
+    tokens = None if settings.auth_secret is None else Tokens(settings.auth_secret)
+    tls = _tls_context(settings)
     async with AsyncExitStack() as stack:
         loaded = agent
         if loaded is None:
@@ -106,12 +109,11 @@ async def run_server(
         calls = await stack.enter_async_context(
             Calls({loaded.name: runtime}, settings=settings, metrics=metrics)
         )
-        tokens = None if settings.auth_secret is None else Tokens(settings.auth_secret)
         web_app = make_web_app(calls, settings, metrics, tokens, find_web_dir())
         runner = ProblemRunner(web_app, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        url = await _listen(runner, settings)
+        url = await _listen(runner, settings, tls)
         lag = asyncio.create_task(_measure_lag(metrics), name="event-loop-lag")
         stack.push_async_callback(_cancel, lag)
         yield url, calls
@@ -128,17 +130,21 @@ def load_agent_named(spec: str) -> LoadedAgent:
     return LoadedAgent.from_object(LOCAL, local_agent.create_local_agent())
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> str:
-    context = None
-    if settings.tls_cert is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            context.load_cert_chain(settings.tls_cert, settings.tls_key)
-        except (OSError, ssl.SSLError):
-            raise ConfigurationError(
-                "The TLS certificate or its key cannot be read; check --tls-cert and --tls-key."
-            ) from None
-    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context)
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError(
+            "The TLS certificate or its key cannot be read; check --tls-cert and --tls-key."
+        ) from None
+    return context
+
+
+async def _listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext | None) -> str:
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:
@@ -150,7 +156,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> str:
     shown = "localhost" if settings.host in ("127.0.0.1", "localhost", "::1") else settings.host
     if ":" in shown:
         shown = f"[{shown}]"
-    return f"{'https' if context else 'http'}://{shown}:{port}"
+    return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
 def _reason(error: OSError) -> str:

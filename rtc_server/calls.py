@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from .agent.agent_runtime import AgentRuntime
+from .agent.session_store import StoredSession
 from .errors import BadRequest, CallError, CallNotFound, Outcome, ServerBusy
 from .logs import call_id as log_call_id
 from .media_bridge import CallIdentity, MediaBridge
@@ -244,18 +245,25 @@ class Calls:
             if not answer.done():
                 answer.set_exception(error)
         finally:
-            await self._forget(call)
+            await self._forget(call, outcome)
             duration_s = self._clock() - begun_at
             self._metrics.calls_active.dec()
             self._metrics.calls.labels(outcome.value).inc()
             self._metrics.call_duration.observe(duration_s)
             logger.info("call ended: %s after %.1f s", outcome.value, duration_s)
 
-    async def _forget(self, call: _Call) -> None:
-        self._calls.pop(call.identity.call_id, None)
+    async def _forget(self, call: _Call, outcome: Outcome) -> None:
+        identity = call.identity
+        self._calls.pop(identity.call_id, None)
+        is_last = self._by_session.get(call.session_key, call) is call
         try:
             # A call that was replaced while it waited for its own predecessor hands on the wait.
             await call.predecessor_ended()
+            if is_last and outcome in (Outcome.NEVER_CONNECTED, Outcome.REFUSED):
+                # Offers that come to nothing must not fill the session store.
+                await self._runtimes[identity.agent].sessions.discard(
+                    StoredSession(identity.session_id, identity.user_id, identity.resumed)
+                )
         finally:
             call.ended.set()
             if self._by_session.get(call.session_key) is call:

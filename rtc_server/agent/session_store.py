@@ -20,8 +20,8 @@ __all__ = ["SessionStore", "StoredSession"]
 
 logger = logging.getLogger(__name__)
 
-_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
-_USER_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,128}")
+_ID = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f]{1,128}(?<!\s)")
+"""ADK strips the space around an id, and would then name another one."""
 
 CUT_OFF = "(This answer was cut off.)"
 """What the model is told that it said where the call ended before its answer."""
@@ -58,10 +58,11 @@ class SessionStore:
             BadRequest: an id is malformed.
             AgentUnreachable: the session service failed.
         """
-        if not _USER_ID.fullmatch(user_id):
-            raise BadRequest("A user_id has 1 to 128 characters, none of them a control character.")
-        if session_id is not None and not _SESSION_ID.fullmatch(session_id):
-            raise BadRequest("A session_id has 1 to 128 characters of A-Z a-z 0-9 . _ ~ -")
+        for one in (user_id, session_id):
+            if one is not None and not _ID.fullmatch(one):
+                raise BadRequest(
+                    "An id has 1 to 128 printable characters and no space at either end."
+                )
         try:
             resumed = session_id is not None and await self._exists(user_id, session_id)
             chosen = session_id if session_id is not None else secrets.token_urlsafe(16)
@@ -71,6 +72,20 @@ class SessionStore:
             logger.exception("the session service failed")
             raise AgentUnreachable("The conversation cannot be opened now.") from error
         return StoredSession(chosen, user_id, resumed)
+
+    async def discard(self, stored: StoredSession) -> None:
+        """Delete a conversation that was made for a call that came to nothing.
+
+        One that had been there before is kept.  Errors of the service are logged.
+        """
+        if stored.resumed:
+            return
+        try:
+            await self.service.delete_session(
+                app_name=self.app_name, user_id=stored.user_id, session_id=stored.session_id
+            )
+        except Exception:  # whatever the service's driver raises; nobody waits for this
+            logger.exception("the session service failed")
 
     async def close_open_turn(self, user_id: str, session_id: str, agent_name: str) -> None:
         """Let the history end with the agent's word, if it ends with the user's.

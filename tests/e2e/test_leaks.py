@@ -148,3 +148,6 @@ async def test_a_call_that_is_never_connected_is_given_up() -> None:
             await until(lambda: server.calls.active == 1)
         await settle(server)
         assert (await server.metrics())['rtc_calls_total{outcome="never_connected"}'] == 1
+        # Its session went with it: nothing of a conversation that never was is resumed.
+        async with server.call(audio=None, session_id="never") as caller:
+            assert (await caller.client.next_message("ready"))["resumed"] is False
