@@ -45,9 +45,14 @@ def _filters() -> npt.NDArray[np.float32]:
 
 
 class LoopBack:
-    """One stream's echo."""
+    """One stream's echo.
 
-    def __init__(self) -> None:
+    Args:
+        piece_bytes: of each piece at 16 kHz; a whole number of 20 ms frames.
+    """
+
+    def __init__(self, piece_bytes: int = PIECE_BYTES) -> None:
+        self._piece_bytes = piece_bytes
         self._heard = bytearray()
         self._before = np.zeros(2 * _HALF_TAPS, np.float32)
         self._silent_pieces = _PIECES_OF_PAUSE  # nothing to end yet
@@ -56,14 +61,14 @@ class LoopBack:
         """Takes any number of samples; gives whole pieces at 24 kHz, none for silent ones.
 
         Returns:
-            What is said, and whether the turn ends: the caller has been silent for 320 ms.
+            What is said, and whether the turn ends: the caller has been silent for 8 pieces.
         """
         self._heard += pcm_16k
         said = []
         ended = False
-        while len(self._heard) >= PIECE_BYTES:
-            piece = bytes(self._heard[:PIECE_BYTES])
-            del self._heard[:PIECE_BYTES]
+        while len(self._heard) >= self._piece_bytes:
+            piece = bytes(self._heard[: self._piece_bytes])
+            del self._heard[: self._piece_bytes]
             resampled = self._resample(piece)
             if not is_silent(piece):
                 said.append(resampled)

@@ -111,7 +111,7 @@ PEERS = (
     ServerUnderTest(
         "fastrtc",
         "FastRTC",
-        "decode to 48 kHz stereo, resample to 16 kHz mono, 40 ms pieces back at 24 kHz, resample, "
+        "decode to 48 kHz stereo, resample to 16 kHz mono, 20 ms pieces back at 24 kHz, resample, "
         "encode 48 kHz stereo 96 kbit/s complexity 10",
         _module("fastrtc_echo", peer=True),
         "/webrtc/offer",

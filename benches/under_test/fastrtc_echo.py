@@ -1,6 +1,8 @@
 """FastRTC with an asynchronous echo for a handler: 16 kHz in, 24 kHz out.
 
-Run in the peers' environment: ``python -m benches.under_test.fastrtc_echo PORT``.
+The echo answers in pieces of 20 ms: with pieces of 40 ms its packets come in pairs, and not a
+single call is on time.  Run in the peers' environment:
+``python -m benches.under_test.fastrtc_echo PORT``.
 """
 
 # mypy: disable-error-code="import-not-found, misc"
@@ -17,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastrtc import AsyncStreamHandler, Stream
 
-from ..loop_back import LoopBack
+from ..loop_back import PIECE_BYTES, LoopBack
 
 
 class Echo(AsyncStreamHandler):
@@ -25,7 +27,7 @@ class Echo(AsyncStreamHandler):
 
     def __init__(self) -> None:
         super().__init__(input_sample_rate=16_000, output_sample_rate=24_000)
-        self._loop_back = LoopBack()
+        self._loop_back = LoopBack(PIECE_BYTES // 2)
         self._said: asyncio.Queue[Any] = asyncio.Queue()
 
     async def receive(self, frame: tuple[int, Any]) -> None:
