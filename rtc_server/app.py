@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -21,6 +20,7 @@ from .agent.loader import LoadedAgent, load_agent
 from .auth import Tokens
 from .calls import Calls
 from .errors import ConfigurationError
+from .loop_watch import LoopWatch
 from .metrics import Metrics
 from .page import find_web_dir
 from .problems import ProblemRunner
@@ -33,8 +33,6 @@ LOCAL = "local"
 """The name of the embedded agent."""
 
 logger = logging.getLogger(__name__)
-
-_LAG_PERIOD_S = 0.5
 
 
 async def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
@@ -114,8 +112,7 @@ async def run_server(
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         url = await _listen(runner, settings, tls)
-        lag = asyncio.create_task(_measure_lag(metrics), name="event-loop-lag")
-        stack.push_async_callback(_cancel, lag)
+        stack.enter_context(LoopWatch(metrics))
         yield url, calls
 
 
@@ -174,16 +171,3 @@ def _settle_heap() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-async def _measure_lag(metrics: Metrics) -> None:
-    """How late the event loop wakes; what blocks it delays every call."""
-    while True:
-        due = time.monotonic() + _LAG_PERIOD_S
-        await asyncio.sleep(_LAG_PERIOD_S)
-        metrics.event_loop_lag.observe(max(0.0, time.monotonic() - due))
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

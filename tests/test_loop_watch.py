@@ -1,0 +1,49 @@
+"""The watch over the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import traceback
+
+import pytest
+
+from rtc_server.loop_watch import LoopWatch, culprit_in
+from rtc_server.metrics import Metrics
+from tests.waiting import until
+
+
+def blocking_tool() -> None:
+    time.sleep(0.3)
+
+
+async def test_what_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says which function of which file stood still."""
+    with LoopWatch(Metrics(), period_s=0.02, blocked_s=0.1):
+        await asyncio.sleep(0.05)
+        with caplog.at_level(logging.WARNING, "rtc_server.loop_watch"):
+            blocking_tool()
+            await asyncio.sleep(0.05)
+    [record] = caplog.records
+    assert "blocking_tool" in record.getMessage()
+    assert __file__ in record.getMessage()
+
+
+async def test_each_beat_is_measured_and_the_thread_ends() -> None:
+    """The lag is exported; nothing is left behind."""
+    metrics = Metrics()
+    with LoopWatch(metrics, period_s=0.05):
+        await until(lambda: b"rtc_event_loop_lag_seconds_count 5.0" in metrics.exposition())
+    assert not [one for one in threading.enumerate() if one.name == "loop-watch"]
+
+
+def test_the_callers_place_is_named_and_not_the_librarys() -> None:
+    """A stack that ends in the standard library is the caller's affair."""
+    stack = [
+        traceback.FrameSummary("/home/me/my_agent/agent.py", 12, "look_up"),
+        traceback.FrameSummary(threading.__file__, 300, "wait"),
+    ]
+    assert culprit_in(stack) == "/home/me/my_agent/agent.py:12 in look_up"
+    assert culprit_in(stack[1:]).endswith(":300 in wait")
