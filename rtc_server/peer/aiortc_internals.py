@@ -41,6 +41,7 @@ import functools
 import logging
 import random
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -174,7 +175,9 @@ class _GuardedProtocol(ice.StunProtocol):
         if not data or (len(data) > MAX_SRTP_BYTES and 127 < data[0] < 192):
             return
         if self.receiver._queue.qsize() < MAX_WAITING_DATAGRAMS:
-            super().datagram_received(data, addr)
+            # A malformed STUN attribute: the loop would log it, for each datagram of a flood.
+            with contextlib.suppress(struct.error):
+                super().datagram_received(data, addr)
 
 
 def gather_host_candidates(

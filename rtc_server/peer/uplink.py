@@ -182,8 +182,10 @@ class Uplink:
             match item:
                 case Frame(payload, arrived_at):
                     self._decode(payload, arrived_at)
-                case Lost(duration_ms) | Silence(duration_ms):
-                    self._conceal(duration_ms)
+                case Lost(duration_ms, next_payload):
+                    self._make_up(duration_ms, next_payload)
+                case Silence(duration_ms):
+                    self._make_up(duration_ms, None)
                 case Ended():
                     self._end_stream()
             if not isinstance(item, Frame):
@@ -208,11 +210,12 @@ class Uplink:
         else:
             self._pass_on(pcm, arrived_at)
 
-    def _conceal(self, duration_ms: int) -> None:
+    def _make_up(self, duration_ms: int, next_payload: bytes | None) -> None:
+        """In place of what did not come: its in-band FEC in the next packet, or concealment."""
         # It costs more than a packet does, and one packet can claim the loss of many.
         if not self._is_flood(duration_ms / 1000):
-            # It fades to silence within 60 ms: a pause begins without a click.
-            self._pass_on(self._decoder.conceal(duration_ms), None)
+            # Concealment fades to silence within 60 ms: a pause begins without a click.
+            self._pass_on(self._decoder.recover(duration_ms, next_payload), None)
 
     def _is_flood(self, seconds: float) -> bool:
         """Whether so much more audio is too much; it is counted then, and to be left out."""

@@ -143,6 +143,7 @@ class RtcClient:
         change_offer: Callable[[str], str] = lambda sdp: sdp,
     ) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._connecting = aiortc_internals.own_connect_task(self.pc, lambda problem: None)
         self.microphone = Microphone()
         self.messages: list[dict[str, Any]] = []
         self.packets: list[ReceivedPacket] = []
@@ -205,6 +206,8 @@ class RtcClient:
         """Hang up as a client does, with a DTLS close; may be called twice."""
         self.microphone.stop()
         await self.pc.close()
+        if self._connecting:
+            await asyncio.wait(self._connecting)
 
     def vanish(self) -> None:
         """Be gone without a word, as after a power cut."""

@@ -209,11 +209,13 @@ async def test_one_encoder_a_rate_is_kept_for_the_call() -> None:
 
 
 async def test_fec_is_encoded_only_where_the_caller_takes_it() -> None:
-    """The same speech makes other packets with it."""
+    """The same speech makes other packets with it, once losses are reported."""
     packets: dict[bool, list[bytes]] = {}
     for fec in (False, True):
         bench = Bench(fec=fec)
         bench.speak(tone(200, 0.4, rate=24_000))
+        bench.run(0)
+        bench.downlink.on_loss(0.1)
         bench.run(1)
         packets[fec] = [payload for payload, _, _ in bench.packets]
     encoder = OpusEncoder(24_000)

@@ -8,6 +8,7 @@ import pytest
 from aiortc.rtp import RtpPacket
 
 from rtc_server.media.opus import OpusEncoder
+from rtc_server.media.pcm import is_audible
 from rtc_server.metrics import Metrics
 from rtc_server.peer.uplink import PIECE_BYTES, Uplink, UplinkAudio
 
@@ -60,6 +61,26 @@ async def test_a_lost_packet_is_concealed_and_counted() -> None:
     assert sample(bench.metrics, "rtc_packets_total", direction="uplink") == 9
     assert sample(bench.metrics, "rtc_packets_lost_total", direction="uplink") == 1
     bench.uplink.close()
+
+
+async def test_a_lost_packet_is_recovered_from_the_one_behind_it() -> None:
+    """In-band FEC: the sound that was lost is heard, and not a repetition of what was before."""
+    pieces: dict[bool, list[bytes]] = {}
+    for is_lost in (False, True):
+        bench = Bench()
+        bench._encoder = OpusEncoder(16_000, bitrate=24_000, fec=True, packet_loss_percent=20)
+        for n in range(12):
+            # A word that begins in the packet that is lost.
+            bench._voice = bytes(640) if n < 8 else tone(300, 0.02, rate=16_000)
+            packet = bench.packet(n)
+            if not (is_lost and n == 8):
+                bench.uplink.on_packet(packet)
+            bench.now += 0.02
+        pieces[is_lost] = [one.pcm for one in bench.sink.audio]
+        bench.uplink.close()
+    assert [len(one) for one in pieces.values()] == [12, 12]
+    assert is_audible(pieces[False][8])
+    assert is_audible(pieces[True][8])
 
 
 async def test_garbage_is_concealed() -> None:
