@@ -49,8 +49,8 @@ _FADE_ENDS = 60 * _SAMPLES_PER_MS
 _RISE = 5 * _SAMPLES_PER_MS
 
 _LOWEST_BITRATE, _HIGHEST_BITRATE = 500, 512_000
-_MDCT_BITRATE = 64_000  # from here on that mode sounds as good as the voice modes at 32 kbit/s
-_MDCT_LOSS_PERCENT = 20  # of 5 % and more the frame after a lost one is as loud as it should be
+_MDCT_BITRATE = 64_000  # from here on that mode sounds as good as a voice mode at 32 kbit/s
+_MDCT_LOSS_PERCENT = 20  # told so, it codes energies that do not lean on the frame before
 _VOICE_BITRATE = 48_000  # from here on complexity 1 sounds as good as 5 at 32 kbit/s
 
 
@@ -231,7 +231,7 @@ class OpusEncoder:
         self,
         rate: int,
         *,
-        bitrate: int = 64_000,
+        bitrate: int = 72_000,
         complexity: int | None = None,
         fec: bool = False,
         packet_loss_percent: int = 0,
