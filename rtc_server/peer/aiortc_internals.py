@@ -27,6 +27,7 @@ __rtcp_task, __rtcp_exited``
 ``StunProtocol.datagram_received``,                   datagrams that would end the call;
 ``Connection._queue``                                 the fast path's place
 ``Connection._nominated``, ``._closing``              selected pair; peer lost or hung up
+``Connection._check_periodic, ._check_list``          DTLS begins when ICE is through
 ``Connection._query_consent_task``                    no task is left of a quick hang-up
 ``RTCRtpSender._handle_rtcp_packet``, ``._ssrc``      what the peer says that it lost
 ``ice.CONSENT_FAILURES, ice.CONSENT_INTERVAL``        a vanished peer is noticed in time
@@ -61,6 +62,7 @@ __all__ = [
     "accept_rsa_certificates",
     "bound_reassembly",
     "configure_process",
+    "end_checks_at_once",
     "gather_host_candidates",
     "has_unsent_data",
     "ice_was_lost",
@@ -80,6 +82,9 @@ AIOICE_VERSION = "0.13.0"
 SCTP_USER_DATA_BYTES = 1100
 """User data of an SCTP chunk: with DTLS, UDP and IPv6, and a TURN relay on the way, the
 datagram stays under 1280 bytes."""
+
+CHECK_INTERVAL_S = 0.02
+"""The pace of ICE's checks: aioice's own (RFC 8445 section 14.2 says 50 ms or less)."""
 
 CONSENT_INTERVAL_S = 2.5
 CONSENT_FAILURES = 4
@@ -280,6 +285,33 @@ def _can_bind(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def end_checks_at_once(transport: RTCDtlsTransport) -> None:
+    """Let ICE be over as soon as a pair is nominated; call before the answer is set.
+
+    aioice starts a check every 20 ms and looks only then whether it is done: DTLS begins 10
+    ms later than it could.  Here the checks are started by timers, at the same pace, and
+    ``connect()`` goes straight to waiting for their end.
+    """
+    connection = _ice_connection(transport)
+    loop = asyncio.get_running_loop()
+    start_next = connection._check_periodic
+
+    def go_on() -> None:
+        if start_next():
+            loop.call_later(CHECK_INTERVAL_S, go_on)
+
+    def begin() -> bool:
+        has_more = start_next()
+        if not connection._check_list:
+            # No candidate yet; an end of connect()'s loop would be taken for failure.
+            return has_more
+        if has_more:
+            loop.call_later(CHECK_INTERVAL_S, go_on)
+        return False
+
+    connection._check_periodic = begin  # type: ignore[method-assign]
 
 
 def accept_rsa_certificates(pc: RTCPeerConnection) -> None:

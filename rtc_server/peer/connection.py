@@ -180,6 +180,7 @@ class PeerConnection:
             aiortc_internals.gather_host_candidates(
                 transport, self._settings.udp_ports, self._intake_of(transport)
             )
+            aiortc_internals.end_checks_at_once(transport)
             transport.on("statechange", self._on_transport_state)
         await pc.setLocalDescription(await pc.createAnswer())
         return compose_answer(

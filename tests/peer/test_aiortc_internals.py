@@ -85,7 +85,7 @@ async def test_every_private_name_is_still_there() -> None:
         (transceiver.receiver.transport, ["_rtp_router"]),
         (transceiver.receiver.transport._rtp_router, ["ssrc_table"]),
         (connection, ["_protocols", "_nominated", "_closing", "get_component_candidates"]),
-        (connection, ["_query_consent_task"]),
+        (connection, ["_query_consent_task", "_check_periodic", "_check_list", "_queue"]),
         (RTCCertificate.generateCertificate(), ["_create_ssl_context"]),
         (aiortc.rtcsctptransport, ["USERDATA_MAX_LENGTH", "InboundStream", "DataChunk"]),
         (aioice.ice, ["CONSENT_FAILURES", "CONSENT_INTERVAL", "StunProtocol"]),
@@ -207,8 +207,12 @@ def test_settings_of_the_process_may_be_made_twice() -> None:
     assert aioice.ice.CONSENT_FAILURES == aiortc_internals.CONSENT_FAILURES
 
 
-async def test_a_call_that_ends_as_ice_completes_leaves_no_task() -> None:
+async def test_a_call_that_ends_as_ice_completes_leaves_no_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """aioice would ask the closed connection for consent for ever."""
+    # At aioice's own pace there is time to do it in.
+    monkeypatch.setattr(aiortc_internals, "end_checks_at_once", lambda transport: None)
     peer = Peer()
     client = RtcClient(peer.place, audio=None)
     try:
@@ -226,6 +230,14 @@ async def test_a_call_that_ends_as_ice_completes_leaves_no_task() -> None:
     finally:
         await client.close()
         await peer.close()
+
+
+async def test_ice_is_over_when_a_pair_is_nominated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not when it is time for the next check: in an hour, here."""
+    monkeypatch.setattr(aiortc_internals, "CHECK_INTERVAL_S", 3600.0)
+    async with call(audio=None) as (peer, _):
+        [transport] = transports(peer.connection._pc)
+        assert transport.state == "connected"
 
 
 async def test_the_selected_pair_is_known() -> None:
