@@ -51,7 +51,8 @@ bench: $(VENV)/.installed-dev ## the measurements of our own server (a quarter o
 	@$(BIN)/python -m benches.calls $(BENCH_OPTIONS)
 
 bench-peers: $(VENV)/.installed-dev $(PEERS)/.installed ## ours beside aiortc, Pipecat and FastRTC
-	@$(BIN)/python -m benches.calls --peers $(BENCH_OPTIONS)
+	@$(BIN)/python -m benches.calls --peers --output benches/results/peers.json \
+		--plot docs/images/performance.svg --document docs/performance.md $(BENCH_OPTIONS)
 
 format: $(VENV)/.installed-dev ## mends what ruff can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -30,11 +30,12 @@ from .plot import bars_svg
 from .processes import LoadFailed, place_load, serving
 from .under_test.catalogue import OURS, PEERS, SERVERS, ServerUnderTest
 
-__all__ = ["figures_of", "summary", "table"]
+__all__ = ["figures_of", "summary", "table", "with_table"]
 
 RESULTS = Path(__file__).parent / "results"
 
 PHASES = ("speaking", "loss-1", "after-1", "loss-5", "after-5", "silent")
+_TABLE_BEGINS, _TABLE_ENDS = "<!-- table -->", "<!-- end of table -->"
 _SEARCH_SECONDS = 6.0
 _MOST_CALLS = 80
 
@@ -293,6 +294,19 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def with_table(document: str, text: str) -> str:
+    """The document, with what is between its two marks replaced.
+
+    Raises:
+        ValueError: it has no marks.
+    """
+    head, begin, rest = document.partition(_TABLE_BEGINS)
+    _, end, tail = rest.partition(_TABLE_ENDS)
+    if not begin or not end:
+        raise ValueError("the document has no place for the table")
+    return f"{head}{begin}\n\n{text}\n\n{end}{tail}"
+
+
 def plot(result: dict[str, Any]) -> str:
     """Cost and capacity as SVG."""
     servers = result["servers"].values()
@@ -323,6 +337,7 @@ def _parse(arguments: Iterable[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-search", dest="search", action="store_false")
     parser.add_argument("--output", type=Path, default=RESULTS / "calls.json")
     parser.add_argument("--plot", type=Path, help="an SVG file")
+    parser.add_argument("--document", type=Path, help="Markdown with marks for the table")
     options = parser.parse_args(None if arguments is None else list(arguments))
     if options.peers:
         options.servers = ",".join(one.name for one in OURS + PEERS)
@@ -338,6 +353,9 @@ def main() -> None:
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     if options.plot is not None:
         options.plot.write_text(plot(result))
+    if options.document is not None:
+        text = options.document.read_text()
+        options.document.write_text(with_table(text, markdown(result)))
     print(markdown(result))
 
 

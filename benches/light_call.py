@@ -3,7 +3,8 @@
 aiortc places it: offer, ICE, DTLS, data channel.  Then audio goes past aiortc: packets that
 were encoded beforehand are numbered, encrypted with the call's own SRTP session and handed to
 its socket; what arrives is noted with its time and kept encrypted until the call is over.
-What is not RTP (STUN, DTLS, RTCP) goes on to aiortc.
+What is not RTP (STUN, DTLS, RTCP) goes on to aiortc.  The time of arrival is the kernel's, so
+that a caller who is late himself does not make the server late.
 
 The private parts were read in aiortc 1.16.0 and aioice 0.13.0.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +40,9 @@ FRAME_S = 0.02
 _TICKS = 960
 _CONNECT_TIMEOUT_S = 30.0
 _HEADER = struct.Struct("!BBHII")
+_TIMESPEC = struct.Struct("@qq")
+_SO_TIMESTAMPNS = 35  # of Linux on 64 bits; the socket module does not name it
+_READS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +153,16 @@ class LightCall:
         transport = protocol.transport
         srtp = self._dtls._tx_srtp
         self._send = lambda packet: transport.sendto(srtp.protect(packet), address)
-        pass_on, arrived, clock = protocol.datagram_received, self.arrived, time.monotonic
+        pass_on, arrived = protocol.datagram_received, self.arrived
 
-        def datagram_received(data: bytes, address: Any) -> None:
+        def on_datagram(data: bytes, at: float, address: Any) -> None:
             # RTP is 128 to 191 in the first byte; payload types 64 to 95 are RTCP (RFC 5761).
             if 127 < data[0] < 192 and not 64 <= data[1] & 0x7F <= 95:
-                arrived.append((clock(), data))
-            else:
+                arrived.append((at, data))
+            elif not transport.is_closing():
                 pass_on(data, address)
 
-        protocol.datagram_received = datagram_received
+        _read_with_times(transport, on_datagram)
         for receiver in self._pc.getReceivers():
             stop_decoder_thread(receiver)
 
@@ -196,7 +201,8 @@ class LightCall:
     @property
     def is_up(self) -> bool:
         """Whether neither side has ended it; an overloaded server loses calls."""
-        return bool(self._dtls.state == "connected")
+        channel_is_up = self._channel is None or self._channel.readyState == "open"
+        return bool(self._dtls.state == "connected" and channel_is_up)
 
     def say(self, **message: Any) -> float:
         """Send a message on the data channel; returns when."""
@@ -230,6 +236,36 @@ class LightCall:
             self._timer.cancel()
         self._talk = None
         await self._pc.close()
+
+
+def _read_with_times(
+    transport: asyncio.DatagramTransport, on_datagram: Callable[[bytes, float, Any], None]
+) -> None:
+    """Read the transport's socket in its stead, with the kernel's time of each datagram.
+
+    The transport, which is that of asyncio's selector loop, goes on sending and closing.
+    """
+    sock: socket.socket = transport.get_extra_info("socket")._sock
+    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    # The kernel stamps with the wall clock.
+    ahead = time.time() - time.monotonic()
+
+    def read() -> None:
+        for _ in range(_READS_AT_ONCE):
+            try:
+                data, control, _, address = sock.recvmsg(2048, 64)
+            except OSError:  # nothing left, or the peer's port is closed
+                return
+            at = time.monotonic()
+            for level, kind, stamp in control:
+                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+                    seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+                    at = seconds - ahead + nanoseconds / 1e9
+            if data:
+                on_datagram(data, at, address)
+
+    loop: Any = asyncio.get_running_loop()
+    loop._add_reader(sock.fileno(), read)
 
 
 def _connected(dtls: RTCDtlsTransport) -> asyncio.Event:

@@ -24,6 +24,7 @@ import os
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -80,6 +81,8 @@ class Report:
     client_late_ms: float
     calls_lost: int
     """Calls that the server, or the load on it, ended."""
+    complaints: dict[str, int]
+    """What the server said of it: codes of ``error``, reasons of ``goaway``, how often each."""
     phases: list[PhaseReport] = field(default_factory=list)
     last_old_audio_ms: dict[str, float] | None = None
 
@@ -177,8 +180,9 @@ class _Load:
         for call in self.calls:
             call.talk(self._signal.silence)
         await asyncio.sleep(_SETTLE_S)
-        alive = [call for call in self.calls if call.is_up]
-        for number, call in enumerate(alive[:_STORY_CALLS]):
+        for number, call in enumerate(self.calls[:_STORY_CALLS]):
+            if not call.is_up:
+                continue
             call.say(type="text", mime_type="text/plain", data="story")
             await asyncio.sleep(1.0 + 0.0037 * number)
             self._stories.append((call, time.monotonic()))
@@ -202,6 +206,7 @@ class _Load:
             memory_mb_per_call=(busy.resident_bytes - idle.resident_bytes) / self._number / 2**20,
             client_late_ms=max(call.latest_send_s for call in self.calls) * 1000,
             calls_lost=sum(not call.is_up for call in self.calls),
+            complaints=_complaints(self.calls),
             phases=[self._phase_report(one, floor_s, streams, heard) for one in self._spans],
             last_old_audio_ms=self._last_old_audio(heard),
         )
@@ -258,6 +263,15 @@ class _Load:
             "after_turn_p50": statistics.median(after_turn),
             "after_turn_max": max(after_turn),
         }
+
+
+def _complaints(calls: Sequence[LightCall]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for call in calls:
+        for _, message in call.messages:
+            if message.get("type") in ("error", "goaway"):
+                found[str(message.get("code") or message.get("reason"))] += 1
+    return dict(found)
 
 
 def _end_of_tone(heard: Heard, since: float) -> float | None:

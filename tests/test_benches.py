@@ -25,7 +25,7 @@ from benches.analysis import (
     tone_share,
     unwrap,
 )
-from benches.calls import figures_of, summary, table
+from benches.calls import figures_of, summary, table, with_table
 from benches.light_call import Received, SentPacket
 from benches.load_client import run_load, to_json
 from benches.loop_back import PIECE_BYTES, LoopBack, is_silent, story
@@ -264,6 +264,16 @@ def test_the_table_shows_medians_and_how_far_the_runs_are_apart() -> None:
     text = table([("ours", figures), ("other", {})])
     assert "| CPU, agent speaking, times F | 2.50 (2.00 to 3.00) |  |" in text
     assert "offer to connected" not in text
+
+
+def test_the_table_takes_its_place_in_the_document() -> None:
+    """Again and again, and in no other document."""
+    document = "before\n<!-- table -->\nold\n<!-- end of table -->\nafter\n"
+    once = with_table(document, "new")
+    assert once == "before\n<!-- table -->\n\nnew\n\n<!-- end of table -->\nafter\n"
+    assert with_table(once, "new") == once
+    with pytest.raises(ValueError, match="no place"):
+        with_table("before", "new")
 
 
 def test_the_picture_is_xml_with_a_bar_for_each_value() -> None:
