@@ -21,8 +21,10 @@ from .auth import Tokens
 from .calls import Calls
 from .errors import ConfigurationError
 from .loop_watch import LoopWatch
+from .media import opus
 from .metrics import Metrics
 from .page import find_web_dir
+from .peer import aiortc_fast_path
 from .problems import ProblemRunner
 from .settings import Settings
 from .signaling import make_web_app
@@ -91,6 +93,8 @@ async def run_server(
         ConfigurationError: the agent cannot be loaded, or the port is taken.
     """
     metrics = Metrics()
+    # Which way packets go is found out, and said, before the first call.
+    aiortc_fast_path.is_usable()
     # What the operator can mend is said before the agent, which takes seconds to load.
     tokens = None if settings.auth_secret is None else Tokens(settings.auth_secret)
     tls = _tls_context(settings)
@@ -104,6 +108,7 @@ async def run_server(
                 await local_agent.warm_up()
         runtime = await stack.enter_async_context(AgentRuntime(loaded, settings, metrics))
         await runtime.warm_up()
+        opus.codec_in_use()  # loaded and tried now, and not in the first call
         calls = await stack.enter_async_context(
             Calls({loaded.name: runtime}, settings=settings, metrics=metrics)
         )
