@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import math
@@ -24,6 +25,7 @@ __all__ = [
     "check_agent",
     "check_keys",
     "check_opus",
+    "check_packet_path",
     "check_port",
     "check_secret",
     "check_udp",
@@ -58,6 +60,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
     Loading the agent imports it, and may add the agent's ``.env`` to the environment.
     """
     yield check_opus()
+    yield check_packet_path()
     yield check_addresses(candidate_addresses())
     yield check_udp(settings.udp_ports)
     yield check_port(settings.host, settings.port)
@@ -86,6 +89,26 @@ def check_opus() -> Finding:
         State.NOTE,
         "Opus",
         f"{words} It costs more CPU and recovers no lost packet: reinstall av, or install libopus.",
+    )
+
+
+def check_packet_path() -> Finding:
+    """Whether audio packets go past aiortc, or through it."""
+    try:
+        from .peer.aiortc_fast_path import find_fault
+    except ImportError as error:
+        return _broken("packets", f"{error.name} cannot be imported: install rtc-server again.")
+
+    async def on_a_loop() -> str | None:
+        return find_fault()
+
+    fault = asyncio.run(on_a_loop())
+    if fault is None:
+        return _ok("packets", "audio goes from the socket to the codec and back, past aiortc.")
+    return Finding(
+        State.NOTE,
+        "packets",
+        f"audio goes through aiortc, which costs more CPU a call: {fault}.",
     )
 
 

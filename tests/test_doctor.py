@@ -11,11 +11,21 @@ from click.testing import CliRunner
 from rtc_server import doctor
 from rtc_server.cli import main
 from rtc_server.doctor import State
+from rtc_server.peer import aiortc_fast_path
 from rtc_server.settings import Settings
 
 
 def test_opus_is_encoded_and_decoded() -> None:
     assert doctor.check_opus().state is State.OK
+
+
+def test_the_path_of_the_packets_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another aiortc than the one that is known is worth a note, and no more."""
+    assert doctor.check_packet_path().state is State.OK
+    monkeypatch.setattr(aiortc_fast_path, "AIORTC_VERSION", "1.15.0")
+    finding = doctor.check_packet_path()
+    assert finding.state is State.NOTE
+    assert "1.15.0" in finding.words
 
 
 def test_the_addresses_of_the_machine_are_named() -> None:

@@ -42,7 +42,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pylibsrtp
@@ -111,7 +111,10 @@ def find_fault() -> str | None:
     Compares versions, looks for each private name on real objects, and sends a packet through
     SRTP.  Takes some milliseconds; call it on a loop.
     """
-    return _version_fault() or _name_fault() or _srtp_fault()
+    try:
+        return _version_fault() or _name_fault() or _srtp_fault()
+    except (AttributeError, PackageNotFoundError) as problem:
+        return str(problem)
 
 
 def _version_fault() -> str | None:
