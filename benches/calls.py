@@ -52,6 +52,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("silent_packets", "  packets a second it sends then", ".0f"),
     ("latency_p50", "latency p50, ms", ".1f"),
     ("latency_p99", "latency p99, ms", ".1f"),
+    ("latency_loss_5", "latency p50 under 5 % loss, ms", ".1f"),
     ("latency_after_1", "latency p50 after 1 % loss, ms", ".1f"),
     ("latency_after_5", "latency p50 after 5 % loss, ms", ".1f"),
     ("gap_p99", "gap p99, ms", ".1f"),
@@ -89,6 +90,7 @@ def figures_of(report: dict[str, Any]) -> dict[str, float | None]:
     for figure, phase, key in (
         ("latency_p50", "speaking", "latency_p50_ms"),
         ("latency_p99", "speaking", "latency_p99_ms"),
+        ("latency_loss_5", "latency p50 under 5 % loss, ms", ".1f"),
         ("latency_after_1", "after-1", "latency_p50_ms"),
         ("latency_after_5", "after-5", "latency_p50_ms"),
         ("gap_p99", "speaking", "gap_p99_ms"),

@@ -43,6 +43,7 @@ from .under_test.catalogue import SERVERS, ServerUnderTest
 __all__ = ["PhaseReport", "Report", "run_load"]
 
 _SETTLE_S = 1.5
+_PAUSE_S = 0.8
 _WARM_UP_CALLS = 2
 _STORY_CALLS = 5
 _STORY_HZ = 440.0
@@ -167,6 +168,11 @@ class _Load:
             await self._interrupt_stories()
             return
         packets = self._signal.silence if kind == "silent" else self._signal.speech
+        if self._spans:
+            # As people do between two sentences: what is late for good is late after it, too.
+            for call in self.calls:
+                call.talk(self._signal.silence)
+            await asyncio.sleep(_PAUSE_S)
         for call in self.calls:
             call.talk(packets, float(share) / 100 if kind == "loss" else 0.0)
         await asyncio.sleep(_SETTLE_S if self._spans else 2 * _SETTLE_S)
