@@ -121,7 +121,7 @@ class PeerConnection:
         self.uplink: Uplink | None = None
         self.downlink: Downlink | None = None
         if offer.caller_sends:
-            self.uplink = Uplink(sink, metrics=metrics, clock=clock)
+            self.uplink = Uplink(sink, metrics=metrics, decoder=settings.decoder, clock=clock)
         if offer.caller_hears:
             self.downlink = Downlink(
                 playout, fec=offer.fec, on_frame=sink.on_frame_sent, metrics=metrics, clock=clock

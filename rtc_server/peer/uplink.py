@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-from ..media.opus import OpusDecoder, OpusError
+from ..media.opus import Codec, OpusDecoder, OpusError
 from ..media.opus_packet import CLOCK_RATE, duration_ticks
 from ..media.pcm import Framer
 from ..media.receive_buffer import (
@@ -100,13 +100,15 @@ class Uplink:
         sink: UplinkSink,
         *,
         metrics: Metrics,
+        decoder: Literal["pyav", "libopus"] = "pyav",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._buffer = ReceiveBuffer(ptime_ms=PIECE_MS)
-        self._decoder = OpusDecoder()
+        # None: libopus where it can be called, and else PyAV after all.
+        self._decoder = OpusDecoder(Codec.PYAV if decoder == "pyav" else None)
         self._framer = Framer(PIECE_BYTES)
         self._detector = SpeechDetector()
         self._budget = TokenBucket(OVERRATE, BURST_S)
