@@ -188,6 +188,12 @@ def main() -> None:
     default=_DEFAULTS.text_during_speech,
     help="What typed text does to a running answer.",
 )
+@_option(
+    "--decoder",
+    type=click.Choice(["pyav", "libopus"]),
+    default=_DEFAULTS.decoder,
+    help="What decodes the caller's Opus; libopus, called directly, takes half the CPU.",
+)
 @_option("--metrics-public", is_flag=True, help="Show /metrics to other machines too.")
 @_option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Log lines.")
 @_option(

@@ -113,6 +113,9 @@ class Settings:
     text_during_speech: Literal["interrupt", "queue"] = "interrupt"
     """What typed text does to a running answer."""
 
+    decoder: Literal["pyav", "libopus"] = "pyav"
+    """What decodes the caller's Opus: PyAV, or libopus called directly for half the CPU."""
+
     metrics_public: bool = False
     """``/metrics`` answers every address, not only loopback."""
 

@@ -17,7 +17,8 @@ import av._core
 from av.codec.context import CodecContext
 from av.error import FFmpegError
 
-from .opus_packet import CLOCK_RATE, OpusError, duration_ticks
+from . import libopus
+from .opus_packet import CLOCK_RATE, OpusError, duration_ticks, frame_without_data
 from .pcm import BYTES_PER_SAMPLE, Resampler, mono_frame
 
 __all__ = ["Decoder", "Encoder"]
@@ -42,6 +43,7 @@ class Decoder:
         self._rate = rate
         self._resampler = Resampler(CLOCK_RATE, rate)
         self._resampled = bytes(round(_DELAY_S * rate) * BYTES_PER_SAMPLE)
+        self._last = b""
 
     def decode(self, payload: bytes) -> bytes:
         """The samples of one packet; a frame without data in it is concealed.
@@ -55,14 +57,40 @@ class Decoder:
             frames = self._context.decode(av.Packet(payload))
         except FFmpegError:
             raise OpusError("the payload is not an Opus packet") from None
-        resampled = [self._resampler.resample_frame(frame) for frame in frames]
-        data = b"".join((self._resampled, *resampled))
+        if len(payload) > 1:  # a TOC byte alone is a frame without data
+            self._last = payload
+        resampled = b"".join(self._resampler.resample_frame(frame) for frame in frames)
+        return self._taken(resampled, ticks)
+
+    def _taken(self, resampled: bytes, ticks: int) -> bytes:
+        """As many samples as ``ticks`` are long; what is over waits for the next packet."""
+        data = self._resampled + resampled
         size = ticks * self._rate // CLOCK_RATE * BYTES_PER_SAMPLE
         self._resampled = data[size:]
         return data[:size]
 
-    def recover(self, next_payload: bytes, samples: int) -> None:
-        """FFmpeg does not reach in-band FEC."""
+    def recover(self, next_payload: bytes, samples: int) -> bytes | None:
+        """The ``samples`` before a packet, from its in-band FEC.
+
+        FFmpeg does not reach it.  A decoder of libopus itself does, warmed up with the last
+        packet that came; it lives for this one frame, which goes through the same resampler.
+
+        :returns: None where libopus cannot be called, or refuses.
+        """
+        if not self._last:
+            return None
+        try:
+            decoder = libopus.Decoder(libopus.load(), CLOCK_RATE)
+            decoder.decode(self._last)
+        except (libopus.LibopusUnavailable, OpusError):
+            return None
+        ticks = samples * CLOCK_RATE // self._rate
+        recovered = decoder.recover(next_payload, ticks)
+        if recovered is None:
+            return None
+        # FFmpeg's own decoder conceals the frame unheard: what follows leans on it.
+        self._context.decode(av.Packet(frame_without_data(self._last[0], ticks)))
+        return self._taken(self._resampler.resample(recovered), ticks)
 
 
 class Encoder:

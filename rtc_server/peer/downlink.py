@@ -21,6 +21,10 @@ _TOLERANCE_S = 0.0005
 """A frame may leave this much early: the loop's clock and ours are read one after the other."""
 
 _LOSS_DECAY = 0.9
+_ASSUMED_LOSS = 0.1
+"""Of a network that nothing is known of yet: FEC from the first word on, where it is taken,
+until the peer's first report."""
+
 _MAX_LOSS_PERCENT = 30
 
 SendPacket = Callable[[bytes, int, bool], None]
@@ -63,7 +67,8 @@ class Downlink:
         self._send: SendPacket | None = None
         self._timer: asyncio.Handle | None = None
         self._begins_spurt = True
-        self._loss = 0.0
+        self._loss = _ASSUMED_LOSS
+        self._is_loss_known = False
         self._complained = False
         self._sent = metrics.packets.labels("downlink")
         self._late = metrics.frames_late
@@ -93,7 +98,9 @@ class Downlink:
 
         In-band FEC is made as strong as that: at once when it rises, slowly when it falls.
         """
-        self._loss = max(share, self._loss * _LOSS_DECAY)
+        known = self._loss if self._is_loss_known else 0.0
+        self._is_loss_known = True
+        self._loss = max(share, known * _LOSS_DECAY)
         for encoder in self._encoders.values():
             self._tell_loss(encoder)
 

@@ -35,6 +35,10 @@ def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Co
     return chosen
 
 
+DIRECT_ONLY = pytest.mark.parametrize("codec", [Codec.LIBOPUS], indirect=True)
+"""Of an encoder that can be changed while it runs, which PyAV's cannot."""
+
+
 def encode(samples: Samples, rate: int = 16_000, **options: Any) -> list[bytes]:
     encoder = OpusEncoder(rate, **options)
     pcm, size = s16(samples), encoder.frame_bytes
@@ -276,14 +280,13 @@ def errors_of(heard: Samples, clean: Samples, lost: int) -> float:
 
 def test_a_lost_frame_is_recovered_from_the_next_packet(speech: Samples, codec: Codec) -> None:
     packets = encode(speech, **LOSSY)
-    if codec is Codec.PYAV:  # says nothing of its encoder, which has FEC in it too
-        assert np.array_equal(recovered(packets, 5), recovered(packets, 5, spoil=True))
-        return
     clean = decode(packets)
     with_fec, without = (recovered(packets, 5, spoil) for spoil in (False, True))
     assert len(with_fec) == len(clean)
-    assert errors_of(with_fec, clean, 5) > errors_of(without, clean, 5) + 6
-    assert errors_of(with_fec, clean, 6) > errors_of(without, clean, 6) + 6, "what follows too"
+    # FFmpeg's decoder does not go through the recovered frame, so that less is won by it.
+    better_db, after_db = (6, 6) if codec is Codec.LIBOPUS else (3, 0)
+    assert errors_of(with_fec, clean, 5) > errors_of(without, clean, 5) + better_db
+    assert errors_of(with_fec, clean, 6) > errors_of(without, clean, 6) + after_db, "what follows"
     assert largest_step(with_fec) < 1.25 * largest_step(clean)
 
 
@@ -395,10 +398,9 @@ def is_voice(packet: bytes) -> bool:
     return not is_mdct(packet[0])
 
 
+@DIRECT_ONLY
 @pytest.mark.parametrize("rate", ENCODER_RATES)
-def test_mode_follows_the_loss_where_the_receiver_takes_fec(rate: int, codec: Codec) -> None:
-    if codec is Codec.PYAV:
-        pytest.skip("PyAV cannot change an encoder that runs")
+def test_mode_follows_the_loss_where_the_receiver_takes_fec(rate: int) -> None:
     encoder = OpusEncoder(rate, fec=True)
     pcm = s16(vowel(0.02, rate))
     clean = [encoder.encode(pcm) for _ in range(10)]
@@ -411,9 +413,8 @@ def test_mode_follows_the_loss_where_the_receiver_takes_fec(rate: int, codec: Co
     assert not any(map(has_fec, clean + clean_again[3:]))
 
 
-def test_change_of_mode_makes_no_click(speech: Samples, codec: Codec) -> None:
-    if codec is Codec.PYAV:
-        pytest.skip("PyAV cannot change an encoder that runs")
+@DIRECT_ONLY
+def test_change_of_mode_makes_no_click(speech: Samples) -> None:
     encoder = OpusEncoder(16_000, fec=True)
     pcm = s16(speech)
     packets = []
@@ -436,10 +437,9 @@ def test_loss_changes_nothing_where_the_receiver_takes_no_fec(speech: Samples) -
     assert packets == encode(speech)
 
 
-def test_one_loss_spoils_nothing_after_it(speech: Samples, codec: Codec) -> None:
+@DIRECT_ONLY
+def test_one_loss_spoils_nothing_after_it(speech: Samples) -> None:
     """Of the default mode, whose frames would else lean on the energy of those before."""
-    if codec is Codec.PYAV:
-        pytest.skip("PyAV encodes in a voice mode, which takes longer")
     packets = encode(speech)
     clean = decode(packets)
     heard = recovered(packets, 5)
@@ -459,9 +459,8 @@ def test_complexity_can_be_limited_at_any_time(speech: Samples, codec: Codec) ->
     assert (rest != full[20:]) is (codec is Codec.LIBOPUS)
 
 
-def test_silence_with_dtx_gives_packets_that_need_not_be_sent(codec: Codec) -> None:
-    if codec is Codec.PYAV:
-        pytest.skip("PyAV encodes silence like all else")
+@DIRECT_ONLY
+def test_silence_with_dtx_gives_packets_that_need_not_be_sent() -> None:
     sound, silence = s16(vowel(0.2, 24_000)), bytes(24_000 * 2)
     encoder = OpusEncoder(24_000, dtx=True)
     size = encoder.frame_bytes

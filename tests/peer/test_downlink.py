@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rtc_server.media.opus import DECODED_RATE, OpusDecoder, OpusEncoder
+from rtc_server.media.opus_packet import has_fec
 from rtc_server.media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from rtc_server.metrics import Metrics
 from rtc_server.peer.downlink import Downlink
@@ -209,7 +210,7 @@ async def test_one_encoder_a_rate_is_kept_for_the_call() -> None:
 
 
 async def test_fec_is_encoded_only_where_the_caller_takes_it() -> None:
-    """The same speech makes other packets with it, once losses are reported."""
+    """The same speech makes other packets with it."""
     packets: dict[bool, list[bytes]] = {}
     for fec in (False, True):
         bench = Bench(fec=fec)
@@ -230,6 +231,7 @@ class LossyEncoder(OpusEncoder):
 
     def set_packet_loss(self, percent: int) -> None:
         self.told.append(percent)
+        super().set_packet_loss(percent)
 
 
 @pytest.fixture
@@ -249,6 +251,19 @@ async def test_fec_is_as_strong_as_the_loss_that_the_caller_reports(told: list[i
     bench.downlink.on_loss(0.0)
     bench.downlink.on_loss(1.0)
     assert told[-3:] == [10, 9, 30]
+
+
+async def test_fec_protects_the_first_words_until_the_caller_reports_no_loss(
+    told: list[int],
+) -> None:
+    """Of a network that nothing is known of yet the worse is assumed."""
+    bench = Bench(fec=True)
+    bench.speak(tone(200, 0.4, rate=24_000))
+    bench.run(0.1)
+    assert told == [10]
+    bench.downlink.on_loss(0.0)
+    assert told == [10, 0]
+    assert any(has_fec(payload) for payload, _, _ in bench.packets)
 
 
 async def test_without_fec_losses_change_nothing(told: list[int]) -> None:
