@@ -104,9 +104,7 @@ def is_usable() -> bool:
     """Whether packets go past aiortc; if not, the log says why, once.  Call it on a loop."""
     fault = find_fault()
     if fault is not None:
-        logger.warning(
-            "audio packets go through aiortc, which costs about twice the CPU a call: %s", fault
-        )
+        logger.warning("audio packets go through aiortc, which costs a quarter more CPU: %s", fault)
     return fault is None
 
 
