@@ -1,40 +1,29 @@
-"""Puts the server together and runs it: agent, calls, routes, signals."""
+"""Puts the server together and runs it in one process: agent, calls, routes."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import logging
-import os
-import signal
-import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-
-from aiohttp import web
 
 from . import local_agent
 from .agent.agent_runtime import AgentRuntime
 from .agent.loader import LoadedAgent, load_agent
 from .auth import Tokens
 from .calls import Calls
-from .errors import ConfigurationError
 from .loop_watch import LoopWatch
 from .media import opus
 from .metrics import Metrics
 from .page import find_web_dir
 from .peer import aiortc_fast_path
 from .problems import ProblemRunner
+from .serving import listen, serve_until_told, tls_context
 from .settings import Settings
 from .signaling import make_web_app
 
-__all__ = ["load_agent_named", "run_server", "serve"]
+__all__ = ["load_agent_named", "run_calls", "run_server", "serve"]
 
 LOCAL = "local"
 """The name of the embedded agent."""
-
-logger = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
@@ -50,30 +39,7 @@ async def serve(settings: Settings, *, on_started: Callable[[str], None]) -> Non
     Raises:
         ConfigurationError: the agent cannot be loaded, or the port is taken.
     """
-    loop = asyncio.get_running_loop()
-    stop: asyncio.Future[signal.Signals] = loop.create_future()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def told(one: signal.Signals) -> None:
-        if not stop.done():
-            stop.set_result(one)
-
-    for one in signals:
-        loop.add_signal_handler(one, told, one)
-    try:
-        async with run_server(settings) as (url, calls):
-            _settle_heap()
-            on_started(url)
-            by = await stop
-            for one in signals:
-                # A second signal ends the process at once.
-                loop.remove_signal_handler(one)
-            logger.info("stopping by %s: %d calls", by.name, calls.active)
-            if by is signal.SIGTERM:
-                await calls.drain()
-    finally:
-        for one in signals:
-            loop.remove_signal_handler(one)
+    await serve_until_told(run_server(settings), on_started=on_started)
 
 
 @asynccontextmanager
@@ -97,7 +63,33 @@ async def run_server(
     aiortc_fast_path.is_usable()
     # What the operator can mend is said before the agent, which takes seconds to load.
     tokens = None if settings.auth_secret is None else Tokens(settings.auth_secret)
-    tls = _tls_context(settings)
+    tls = tls_context(settings)
+    async with AsyncExitStack() as stack:
+        calls = await stack.enter_async_context(run_calls(settings, metrics, agent))
+        web_app = make_web_app(calls, settings, metrics, tokens, find_web_dir())
+        runner = ProblemRunner(web_app, shutdown_timeout=1.0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        yield await listen(runner, settings, tls), calls
+
+
+@asynccontextmanager
+async def run_calls(
+    settings: Settings,
+    metrics: Metrics,
+    agent: LoadedAgent | None = None,
+    *,
+    on_ended: Callable[[str], None] | None = None,
+) -> AsyncIterator[Calls]:
+    """The agent, ready, and its calls; leaving the context ends them all.
+
+    Args:
+        agent: serves this agent instead of the one that ``settings`` names.
+        on_ended: is given the id of each call that has ended.
+
+    Raises:
+        ConfigurationError: the agent cannot be loaded.
+    """
     async with AsyncExitStack() as stack:
         loaded = agent
         if loaded is None:
@@ -110,15 +102,10 @@ async def run_server(
         await runtime.warm_up()
         opus.codec_in_use()  # loaded and tried now, and not in the first call
         calls = await stack.enter_async_context(
-            Calls({loaded.name: runtime}, settings=settings, metrics=metrics)
+            Calls({loaded.name: runtime}, settings=settings, metrics=metrics, on_ended=on_ended)
         )
-        web_app = make_web_app(calls, settings, metrics, tokens, find_web_dir())
-        runner = ProblemRunner(web_app, shutdown_timeout=1.0)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        url = await _listen(runner, settings, tls)
         stack.enter_context(LoopWatch(metrics))
-        yield url, calls
+        yield calls
 
 
 def load_agent_named(spec: str) -> LoadedAgent:
@@ -130,49 +117,3 @@ def load_agent_named(spec: str) -> LoadedAgent:
     if spec != LOCAL:
         return load_agent(spec)
     return LoadedAgent.from_object(LOCAL, local_agent.create_local_agent())
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError):
-        raise ConfigurationError(
-            "The TLS certificate or its key cannot be read; check --tls-cert and --tls-key."
-        ) from None
-    return context
-
-
-async def _listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext | None) -> str:
-    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on {settings.host} port {settings.port}: {_reason(error)}. "
-            "Is another server running? Choose another with --port."
-        ) from None
-    port = runner.addresses[0][1]
-    shown = "localhost" if settings.host in ("127.0.0.1", "localhost", "::1") else settings.host
-    if ":" in shown:
-        shown = f"[{shown}]"
-    return f"{'https' if tls else 'http'}://{shown}:{port}"
-
-
-def _reason(error: OSError) -> str:
-    """The system's words alone: asyncio's repeat the address."""
-    if error.errno is None or isinstance(error, socket.gaierror):
-        return error.strerror or "the address is unknown"
-    return os.strerror(error.errno)
-
-
-def _settle_heap() -> None:
-    """Take what was made at start out of the garbage collector's sight.
-
-    Else a full collection looks through some 200,000 objects of ADK and its libraries, and
-    every call stands still meanwhile for a quarter of a second or more.
-    """
-    gc.collect()
-    gc.freeze()

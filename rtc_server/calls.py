@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from .agent.agent_runtime import AgentRuntime
 from .agent.session_store import StoredSession
+from .call_service import CallOffer, PlacedCall, make_call_id
 from .errors import BadRequest, CallError, CallNotFound, Outcome, ServerBusy
 from .logs import call_id as log_call_id
 from .media_bridge import CallIdentity, MediaBridge
@@ -20,35 +20,12 @@ from .metrics import Metrics
 from .peer.offer import Offer, parse_offer
 from .settings import Settings
 
-__all__ = ["CallOffer", "Calls", "PlacedCall"]
+__all__ = ["Calls"]
 
 logger = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = 5
 _HANG_UP_WAIT_S = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallOffer:
-    """What a caller asks for; already authenticated, not yet looked at."""
-
-    sdp: str = field(repr=False)
-    user_id: str
-    session_id: str | None = None
-    agent: str | None = None
-    modality: Literal["audio", "text"] | None = None
-    run_config: Mapping[str, Any] = field(default_factory=dict)
-    peer_is_loopback: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedCall:
-    """What the caller gets."""
-
-    call_id: str
-    session_id: str
-    user_id: str
-    answer_sdp: str = field(repr=False)
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +54,7 @@ class Calls:
 
     Args:
         runtimes: the agents served, by name; the first is the default.
+        on_ended: is given the id of each call that has ended and is closed.
         clock: monotonic seconds.
     """
 
@@ -86,9 +64,11 @@ class Calls:
         *,
         settings: Settings,
         metrics: Metrics,
+        on_ended: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runtimes = dict(runtimes)
+        self._on_ended = on_ended
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -184,7 +164,7 @@ class Calls:
         modality = offer.modality or self._settings.modality
         stored = await runtime.sessions.open(offer.user_id, offer.session_id)
         identity = CallIdentity(
-            call_id=secrets.token_urlsafe(16),
+            call_id=offer.call_id or make_call_id(),
             session_id=stored.session_id,
             user_id=stored.user_id,
             agent=name,
@@ -251,6 +231,8 @@ class Calls:
             self._metrics.calls.labels(outcome.value).inc()
             self._metrics.call_duration.observe(duration_s)
             logger.info("call ended: %s after %.1f s", outcome.value, duration_s)
+            if self._on_ended is not None:
+                self._on_ended(call.identity.call_id)
 
     async def _forget(self, call: _Call, outcome: Outcome) -> None:
         identity = call.identity

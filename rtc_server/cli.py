@@ -11,7 +11,6 @@ import ipaddress
 import os
 import re
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -135,6 +134,12 @@ def main() -> None:
 @_agent_argument
 @_host_option
 @_port_option
+@_option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=_DEFAULTS.workers,
+    help="Processes that share the calls; as many as cores, to use them all.",
+)
 @_secret_option
 @click.option(
     "--no-auth",
@@ -211,11 +216,18 @@ def serve(log_format: logs.LogFormat, log_level: str, no_auth: bool, **options: 
     settings = _settings(options)
     _check_exposure(settings, no_auth=no_auth)
     logs.configure(log_format, log_level)
-    _hush_adk()
-    from .app import serve as serve_calls
+    logs.hush_adk()
 
     def started(url: str) -> None:
         click.echo(f"Serving {settings.agent} on {url}  (Ctrl-C stops)")
+
+    if settings.workers > 1:
+        from .workers import front
+
+        told = front.WorkerLogs(log_format, log_level)
+        asyncio.run(front.serve(settings, told, on_started=started))
+        return
+    from .app import serve as serve_calls
 
     asyncio.run(serve_calls(settings, on_started=started))
 
@@ -296,7 +308,7 @@ def doctor(agent: str, **options: Any) -> None:
     Looks at the codec, the addresses and ports, AGENT and its keys. Exit status 1 if
     anything is broken.
     """
-    _hush_adk()
+    logs.hush_adk()
     from .doctor import State, examine
 
     is_broken = False
@@ -304,8 +316,3 @@ def doctor(agent: str, **options: Any) -> None:
         click.echo(f"{finding.state.value:<6}  {finding.subject}: {finding.words}")
         is_broken |= finding.state is State.BROKEN
     click.get_current_context().exit(1 if is_broken else 0)
-
-
-def _hush_adk() -> None:
-    """ADK says of its live API, at every start, that it is experimental."""
-    warnings.filterwarnings("ignore", message=".*EXPERIMENTAL.*", category=UserWarning)

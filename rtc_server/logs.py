@@ -6,10 +6,11 @@ import json
 import logging
 import sys
 import time
+import warnings
 from contextvars import ContextVar
 from typing import Literal, TextIO
 
-__all__ = ["QUIETER", "LogFormat", "call_id", "configure"]
+__all__ = ["QUIETER", "LogFormat", "call_id", "configure", "hush_adk"]
 
 LogFormat = Literal["text", "json"]
 
@@ -59,6 +60,11 @@ def configure(
         logging.getLogger(name).setLevel(level.upper())
     for name, least in QUIETER.items():
         logging.getLogger(name).setLevel(least)
+
+
+def hush_adk() -> None:
+    """ADK says of its live API, at every start, that it is experimental."""
+    warnings.filterwarnings("ignore", message=".*EXPERIMENTAL.*", category=UserWarning)
 
 
 def _call_of(record: logging.LogRecord) -> str | None:

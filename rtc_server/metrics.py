@@ -6,6 +6,9 @@ test) count apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -15,12 +18,23 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import Metric
 
-__all__ = ["Metrics"]
+__all__ = ["Exposition", "Metrics"]
 
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 _SHORT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
 _LONG_SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+
+
+class Exposition(Protocol):
+    """What ``/metrics`` needs."""
+
+    content_type: str
+
+    async def scrape(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        ...
 
 
 class Metrics:
@@ -94,10 +108,23 @@ class Metrics:
             buckets=_SHORT_SECONDS,
             registry=registry,
         )
+        self.worker_crashes = Counter(
+            "rtc_worker_crashes",
+            "Worker processes that ended unasked (with several workers).",
+            registry=registry,
+        )
         # A label that was never counted has no line in the exposition: make them all at start.
         for direction in ("uplink", "downlink"):
             self.packets.labels(direction)
             self.packets_lost.labels(direction)
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics as they are now."""
+        return self._registry.collect()
+
+    async def scrape(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return self.exposition()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 from aiohttp import web
 
 from .auth import Caller, is_identifier
-from .calls import CallOffer
+from .call_service import CallOffer
 from .errors import BadRequest, CandidateError, Forbidden
 
 __all__ = ["read_candidates", "read_json", "read_offer"]

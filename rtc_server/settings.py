@@ -65,6 +65,9 @@ class Settings:
     port: int = 8080
     """TCP port of the HTTP server; 0 takes a free one."""
 
+    workers: int = 1
+    """Processes that share the calls; 1: this process serves them itself."""
+
     agent: str = "local"
     """The agent served: a folder, ``package.module:attribute`` or ``local``."""
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .auth import Caller, OriginPolicy, Tokens, bearer_token
-from .calls import CallOffer, PlacedCall
+from .call_service import CallService
 from .errors import (
     AgentUnreachable,
     BadRequest,
@@ -30,14 +29,14 @@ from .errors import (
     TooManyRequests,
     Unauthorized,
 )
-from .metrics import Metrics
+from .metrics import Exposition
 from .page import Page
 from .problems import problem, problem_of_http
 from .rate_limit import OfferRateLimit
 from .request_bodies import read_candidates, read_json, read_offer
 from .settings import Settings
 
-__all__ = ["STATUSES", "CallService", "make_web_app"]
+__all__ = ["STATUSES", "make_web_app"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,27 +59,10 @@ NEVER_IN_OFFERS = frozenset(
 _FORWARDED_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
-class CallService(Protocol):
-    """What signalling needs of :class:`rtc_server.calls.Calls`."""
-
-    @property
-    def agent_name(self) -> str: ...
-    @property
-    def modalities(self) -> Sequence[str]: ...
-    @property
-    def is_ready(self) -> bool: ...
-    async def place(self, offer: CallOffer) -> PlacedCall: ...
-    async def add_candidates(
-        self, call_id: str, user_id: str | None, candidates: Sequence[Mapping[str, Any] | None]
-    ) -> None: ...
-    async def describe(self, call_id: str, user_id: str | None) -> dict[str, Any]: ...
-    async def hang_up(self, call_id: str, user_id: str | None) -> None: ...
-
-
 def make_web_app(
     calls: CallService,
     settings: Settings,
-    metrics: Metrics,
+    metrics: Exposition,
     tokens: Tokens | None,
     web_dir: Path,
     *,
@@ -233,7 +215,7 @@ class _Api:
 class _Health:
     """What machines ask: alive, ready, metrics."""
 
-    def __init__(self, calls: CallService, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, calls: CallService, settings: Settings, metrics: Exposition) -> None:
         self._calls = calls
         self._public = settings.metrics_public
         self._metrics = metrics
@@ -253,7 +235,7 @@ class _Health:
         if not self._public and not _is_loopback(request):
             raise Forbidden("The metrics are for this machine only (see --metrics-public).")
         return web.Response(
-            body=self._metrics.exposition(), headers={"Content-Type": self._metrics.content_type}
+            body=await self._metrics.scrape(), headers={"Content-Type": self._metrics.content_type}
         )
 
 

@@ -21,6 +21,7 @@ from rtc_server.auth import Caller, Tokens
 from rtc_server.cli import main
 from rtc_server.errors import ConfigurationError
 from rtc_server.settings import Limits, Settings
+from rtc_server.workers.front import WorkerLogs
 
 SECRET = "correct horse battery staple 0123456789"
 
@@ -46,7 +47,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     monkeypatch.setattr("rtc_server.app.serve", serve)
     # What is logged, and which warnings are shown, is left to the tests.
     monkeypatch.setattr("rtc_server.logs.configure", lambda log_format, level: None)
-    monkeypatch.setattr("rtc_server.cli._hush_adk", lambda: None)
+    monkeypatch.setattr("rtc_server.logs.hush_adk", lambda: None)
     return seen
 
 
@@ -115,6 +116,20 @@ class TestServe:
         assert settings.allow_hosts == ("a.example", "b.example", "c.example")
         assert settings.udp_ports == (50000, 50001)
 
+    def test_several_workers_are_served_by_a_front_with_the_same_settings_and_logs(
+        self, served: list[Settings], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fronts: list[tuple[Settings, WorkerLogs]] = []
+
+        async def serve(settings: Settings, worker_logs: WorkerLogs, *, on_started: object) -> None:
+            fronts.append((settings, worker_logs))
+
+        monkeypatch.setattr("rtc_server.workers.front.serve", serve)
+        result = invoke("serve", "--log-format", "json", RTC_SERVER_WORKERS="3")
+        assert result.exit_code == 0, result.output
+        assert fronts == [(Settings(workers=3), WorkerLogs("json", "info"))]
+        assert not served
+
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "rtc.example"])
     def test_other_machines_may_call_only_with_a_secret_or_when_said_so(
         self, served: list[Settings], host: str
@@ -143,6 +158,7 @@ class TestServe:
             ["--udp-ports", "\u0661-\u0662"],
             ["--public-ip", "rtc.example"],
             ["--max-calls", "0"],
+            ["--workers", "0"],
             ["--idle-seconds", "-1"],
             ["--modality", "video"],
             ["--log-level", "loud"],

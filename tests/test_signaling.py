@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 
 from rtc_server.auth import Tokens
-from rtc_server.calls import CallOffer, PlacedCall
+from rtc_server.call_service import CallOffer, PlacedCall
 from rtc_server.errors import (
     AgentUnreachable,
     CallError,

@@ -35,6 +35,12 @@ class ServerProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
+    @property
+    def pid(self) -> int:
+        """The process that was started; only while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     async def __aenter__(self) -> ServerProcess:
         await self.start()
         return self
