@@ -69,6 +69,7 @@ __all__ = [
     "own_connect_task",
     "release_dead_tasks",
     "selected_pair",
+    "stop_late_starters",
     "take_over_receiver",
     "transports",
     "watch_loss",
@@ -544,6 +545,25 @@ def _release(owner: object, owner_class: str, what: str) -> None:
     task = getattr(owner, f"_{owner_class}__{what}_task")
     if task is not None and task.done():
         getattr(owner, f"_{owner_class}__{what}_exited").set()
+
+
+async def stop_late_starters(pc: RTCPeerConnection) -> None:
+    """Stop senders and receivers that were started after ``close()`` had gone past them.
+
+    aiortc's connect task starts them as soon as DTLS is through, even if the connection was
+    closed in that moment: nobody else would ever stop them.
+    """
+    for receiver in pc.getReceivers():
+        if _is_running(receiver, "RTCRtpReceiver"):
+            await receiver.stop()
+    for sender in pc.getSenders():
+        if _is_running(sender, "RTCRtpSender"):
+            await sender.stop()
+
+
+def _is_running(owner: object, owner_class: str) -> bool:
+    task = getattr(owner, f"_{owner_class}__rtcp_task")
+    return task is not None and not task.done()
 
 
 async def abort(pc: RTCPeerConnection, timeout_s: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -309,6 +310,9 @@ class PeerConnection:
             _, running = await asyncio.wait(self._connecting, timeout=_FORCE_TIMEOUT_S)
             for task in running:
                 task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FORCE_TIMEOUT_S):
+                await aiortc_internals.stop_late_starters(self._pc)
 
     # ------------------------------------------------------------------
     # From aiortc

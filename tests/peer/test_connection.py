@@ -7,10 +7,12 @@ import datetime
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import aioice.ice
 import numpy as np
 import pytest
+from aiortc.rtcdtlstransport import RTCDtlsTransport
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -446,6 +448,30 @@ async def test_closing_at_any_time_leaves_nothing() -> None:
     await peers[4].close()
     for client in clients:
         await client.close()
+
+
+@pytest.mark.parametrize("rounds", range(9))
+async def test_closing_in_the_moment_that_dtls_is_through_leaves_nothing(
+    rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiortc starts sender and receiver then, though it is being closed."""
+    peer = Peer()
+    client = RtcClient(peer.place)
+    start = RTCDtlsTransport.start
+    closing: list[asyncio.Task[None]] = []
+
+    async def start_and_close(self: RTCDtlsTransport, parameters: Any) -> None:
+        await start(self, parameters)
+        if self in aiortc_internals.transports(peer.connection._pc):
+            closing.append(asyncio.create_task(peer.close()))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(RTCDtlsTransport, "start", start_and_close)
+    await client.negotiate()
+    await until(lambda: bool(closing))
+    await closing[0]
+    await client.close()
 
 
 async def test_close_is_finished_though_it_is_cancelled() -> None:
