@@ -9,8 +9,8 @@ PEERS := .venv-peers
 RUN_OPTIONS = $(call given,AGENT,$(AGENT)) $(call given,PORT,--port $(PORT)) $(call given,ARGS,$(ARGS))
 given = $(if $(filter command,$(firstword $(origin $(1)))),$(2))
 
-# Debian packages of the tests: a browser, and recorded human speech.
-TEST_PACKAGES := chromium pocketsphinx-testdata alsa-utils
+# Debian packages of the tests: a browser, recorded human speech, and ip for a network of its own.
+TEST_PACKAGES := chromium pocketsphinx-testdata alsa-utils iproute2
 
 # Hashes are checked; what builds the checkout itself is locked as well (no build isolation).
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
