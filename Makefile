@@ -12,9 +12,11 @@ given = $(if $(filter command,$(firstword $(origin $(1)))),$(2))
 # Debian packages of the tests: a browser, recorded human speech, and ip for a network of its own.
 TEST_PACKAGES := chromium pocketsphinx-testdata alsa-utils iproute2
 
-# Hashes are checked; what builds the checkout itself is locked as well (no build isolation).
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-INSTALL_CHECKOUT := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+# The lists are complete, so nothing is resolved: a release of today changes nothing, and no
+# version of pip has an opinion of its own. Hashes are checked; what builds the checkout itself is
+# locked as well (no build isolation).
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+INSTALL_CHECKOUT := $(PIP_INSTALL) --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -35,7 +37,8 @@ run: $(VENV)/.installed ## the set-up, then the server on http://localhost:8080
 test: test-packages $(VENV)/.installed-dev lint types ## everything CI runs: lint, types and all tests
 	@$(BIN)/python -m pytest
 
-lint: $(VENV)/.installed-dev ## ruff, the format, the import layers
+lint: $(VENV)/.installed-dev ## the lock is complete; ruff, the format, the import layers
+	@$(BIN)/uv pip check --quiet --python $(BIN)/python
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "make format mends the format."; exit 1; }
 	@$(BIN)/lint-imports --no-logo
@@ -101,7 +104,7 @@ $(VENV)/.installed-dev: requirements/dev.txt requirements/local.txt pyproject.to
 $(PEERS)/.installed: benches/requirements-peers.txt
 	@echo "Installing the servers to compare with into $(PEERS) (takes a few minutes)."
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
 		--require-hashes --requirement $<
 	@touch $@
 
