@@ -6,7 +6,9 @@ test) count apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 from prometheus_client import (
@@ -18,9 +20,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-__all__ = ["Exposition", "Metrics"]
+__all__ = ["Exposition", "Metrics", "Tally", "TallyHistogram"]
 
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 _SHORT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -35,6 +38,65 @@ class Exposition(Protocol):
     async def scrape(self) -> bytes:
         """All metrics in Prometheus' text format."""
         ...
+
+
+class Tally:
+    """A count of what happens for every packet: a plain number, without a lock.
+
+    The event loop's thread alone counts; a scrape reads.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self) -> None:
+        """Count one."""
+        self.value += 1
+
+
+class TallyHistogram:
+    """A histogram of what happens for every packet, without a lock, as :class:`Tally`.
+
+    Args:
+        bounds: upper bounds of the buckets, rising; the last bucket is above them all.
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Upper bound and how many values are at or below it, as Prometheus writes them."""
+        labels = [*map(str, self.bounds), "+Inf"]
+        return list(zip(labels, map(float, accumulate(self.counts)), strict=True))
+
+
+class _PacketMetrics(Collector):
+    """Writes the tallies when they are asked for."""
+
+    def __init__(self, packets: Mapping[str, Tally], uplink: TallyHistogram) -> None:
+        self._packets = packets
+        self._uplink = uplink
+
+    def collect(self) -> Iterator[Metric]:
+        packets = CounterMetricFamily("rtc_packets", "RTP packets.", labels=["direction"])
+        for direction, tally in self._packets.items():
+            packets.add_metric([direction], tally.value)
+        yield packets
+        uplink = HistogramMetricFamily(
+            "rtc_uplink_seconds",
+            "From a packet's arrival to its samples being handed to the agent.",
+        )
+        uplink.add_metric([], buckets=self._uplink.cumulative(), sum_value=self._uplink.sum)
+        yield uplink
 
 
 class Metrics:
@@ -69,19 +131,15 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.uplink = Histogram(
-            "rtc_uplink_seconds",
-            "From a packet's arrival to its samples being handed to the agent.",
-            buckets=_SHORT_SECONDS,
-            registry=registry,
-        )
+        self.packets = {"uplink": Tally(), "downlink": Tally()}
+        self.uplink = TallyHistogram(_SHORT_SECONDS)
+        registry.register(_PacketMetrics(self.packets, self.uplink))
         self.barge_in = Histogram(
             "rtc_barge_in_seconds",
             "From an interruption known to the last old packet sent.",
             buckets=_SHORT_SECONDS,
             registry=registry,
         )
-        self.packets = Counter("rtc_packets", "RTP packets.", ["direction"], registry=registry)
         self.packets_lost = Counter(
             "rtc_packets_lost", "RTP packets lost.", ["direction"], registry=registry
         )
@@ -114,8 +172,7 @@ class Metrics:
             registry=registry,
         )
         # A label that was never counted has no line in the exposition: make them all at start.
-        for direction in ("uplink", "downlink"):
-            self.packets.labels(direction)
+        for direction in self.packets:
             self.packets_lost.labels(direction)
 
     def collect(self) -> Iterable[Metric]:

@@ -46,13 +46,9 @@ def _frame_ticks(toc: int) -> int:
     return sizes[(toc >> 3) % len(sizes)]
 
 
-def _frame_count(payload: bytes) -> int:
-    code = payload[0] & 3
-    if code == 0:
-        return 1
-    if code != 3:
-        return 2
-    return payload[1] & 0x3F if len(payload) > 1 else 0
+# By the table-of-contents byte; 0 where the next byte says how many frames there are.  It is
+# asked for every packet, several times.
+_TICKS_BY_TOC = tuple(_frame_ticks(toc) * (1, 2, 2, 0)[toc & 3] for toc in range(256))
 
 
 def duration_ticks(payload: bytes) -> int | None:
@@ -62,7 +58,11 @@ def duration_ticks(payload: bytes) -> int | None:
     """
     if not payload:
         return None
-    ticks = _frame_ticks(payload[0]) * _frame_count(payload)
+    ticks = _TICKS_BY_TOC[payload[0]]
+    if ticks:
+        return ticks
+    count = payload[1] & 0x3F if len(payload) > 1 else 0
+    ticks = _frame_ticks(payload[0]) * count
     return ticks if 0 < ticks <= _LONGEST_TICKS else None
 
 

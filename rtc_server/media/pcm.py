@@ -5,6 +5,7 @@ PCM here is signed 16 bit, little endian, mono; the machine is little endian too
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -24,6 +25,7 @@ the quietest voice is far above it.
 
 _LOWEST_RATE, _HIGHEST_RATE = 4_000, 192_000
 
+_ROUNDING_S = 1e-6
 
 _GLANCES = 40
 """Every so many samples the first look goes; in a voice it is mostly enough."""
@@ -107,6 +109,8 @@ class Resampler:
         resample = graph.add("aresample", str(self.rate_out))
         form = graph.add("aformat", sample_fmts="s16", channel_layouts="mono")
         self._sink = graph.add("abuffersink")
+        self._owed_s = 0.0  # what went in and has not come out
+        self._held_back_s = 0.0  # of it the most that the filter has kept
         graph.link_nodes(self._source, resample, form, self._sink).configure()
 
     def resample(self, pcm: bytes) -> bytes:
@@ -123,6 +127,7 @@ class Resampler:
     def resample_frame(self, frame: AudioFrame) -> bytes:
         """As :meth:`resample`, for a frame that is already s16 mono at ``rate_in``."""
         self._source.push(frame)
+        self._owed_s += frame.samples / self.rate_in
         return self._pull()
 
     def flush(self) -> bytes:
@@ -130,19 +135,27 @@ class Resampler:
         if self._passes_through:
             return b""
         self._source.push(None)
+        self._owed_s = math.inf
         tail = self._pull()
         self._open()
         return tail
 
     def _pull(self) -> bytes:
         pieces: list[bytes] = []
-        while True:
+        # When no more is owed than the filter keeps anyway there is nothing to be had: to be told
+        # so by an exception, for each frame, would cost a quarter of resampling it.
+        while self._owed_s > self._held_back_s + _ROUNDING_S:
             try:
                 frame = self._sink.pull()
-            except (BlockingIOError, EOFError):
-                return b"".join(pieces)
+            except BlockingIOError:
+                self._held_back_s = self._owed_s
+                break
+            except EOFError:
+                break
             assert isinstance(frame, AudioFrame)
+            self._owed_s -= frame.samples / self.rate_out
             pieces.append(frame_bytes(frame))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def mono_frame(pcm: bytes, rate: int, pts: int | None = None) -> AudioFrame:

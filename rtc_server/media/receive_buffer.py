@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from .opus_packet import CLOCK_RATE, duration_ticks
 
 __all__ = [
+    "LONGEST_WAIT_S",
+    "SHORTEST_WAIT_S",
     "Ended",
     "Frame",
     "Lost",
@@ -32,12 +35,23 @@ _MAX_DROPOUT = 100
 _MAX_MISORDER = 100
 """The same for one further behind; nearer ones are late or duplicates (RFC 3550, A.1)."""
 
+SHORTEST_WAIT_S = 0.01
+"""How long a packet waits for one that it overtook, on a network that has not reordered any."""
+
+LONGEST_WAIT_S = 0.06
+"""The same on a network that does, at most."""
+
+_REORDER_MARGIN = 1.25
+"""What is waited beyond the longest overtaking that was seen lately."""
+
+_REORDER_SPAN_S = 30.0
+"""An overtaking is remembered for one to two of these."""
+
 _TOLERANCE_S = 1e-6
 """A timer set for :attr:`ReceiveBuffer.deadline` may fire this much early by rounding."""
 
 
-@dataclass(frozen=True, slots=True)
-class RtpPacket:
+class RtpPacket(NamedTuple):
     """One RTP packet of Opus, decrypted."""
 
     sequence_number: int
@@ -52,8 +66,7 @@ class RtpPacket:
     """When it was read from the socket."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """Decode this."""
 
     payload: bytes
@@ -108,6 +121,46 @@ class ReceiveStatistics:
 
     concealed_ms: int = 0
     silence_ms: int = 0
+    gap_wait_ms: int = 0
+    """How long a packet behind a gap waits at present."""
+
+
+class _ReorderWait:
+    """How long it is worth waiting for a packet that was overtaken.
+
+    Few networks reorder: there a gap is a loss as soon as the next packet is here, and each
+    millisecond of waiting is one of delay.  Those that do reorder do it by about the same time
+    again and again.  So the wait is the longest overtaking of the last 30 to 60 s and a quarter,
+    within bounds; a packet that came too late counts as well, and the next one is waited for.
+    (RFC 8985 section 6.2 sizes TCP's reordering window by the same thought.)
+    """
+
+    def __init__(self, shortest_s: float, longest_s: float) -> None:
+        self._shortest_s = shortest_s
+        self._longest_s = longest_s
+        self._seen_s = self._seen_before_s = 0.0  # in this span and in the one before
+        self._span_ends = 0.0
+        self.wait_s = shortest_s
+
+    def overtaken(self, by_s: float, now: float) -> None:
+        """A packet came ``by_s`` after the first one that had overtaken it."""
+        self.refresh(now)
+        self._seen_s = max(self._seen_s, by_s)
+        self._update()
+
+    def refresh(self, now: float) -> None:
+        """Forget what was too long ago; to be called when a gap opens."""
+        if now < self._span_ends:
+            return
+        is_next = now < self._span_ends + _REORDER_SPAN_S
+        self._seen_before_s, self._seen_s = self._seen_s if is_next else 0.0, 0.0
+        self._span_ends = now + _REORDER_SPAN_S
+        self._update()
+
+    def _update(self) -> None:
+        longest_seen_s = max(self._seen_s, self._seen_before_s)
+        wanted_s = longest_seen_s * _REORDER_MARGIN
+        self.wait_s = min(self._longest_s, max(self._shortest_s, wanted_s))
 
 
 class _State(Enum):
@@ -121,10 +174,9 @@ class ReceiveBuffer:
     """Orders the packets of one stream; the caller decodes, conceals or fills what it returns.
 
     * A packet next in order is returned by the :meth:`push` that brings it.
-    * Behind a gap packets wait until the missing one is ``gap_wait_s`` overdue; then it is
-      :class:`Lost` and all go on. What comes later is not delayed. No packet waits longer than
-      ``gap_wait_s``, and the first behind a gap no less than ``reorder_wait_s`` (in a
-      burst after a stall all are overdue, and some may have changed places).
+    * Behind a gap packets wait for the missing one for as long as the network was seen to
+      reorder lately: ``shortest_wait_s`` where it was not, ``longest_wait_s`` at most. Then it is
+      :class:`Lost` and all go on. What comes later is not delayed.
     * When nothing comes and the next packet is ``silence_after_s`` overdue, the stream
       pauses: :class:`Silence` each ``ptime_ms``, for ``silence_for_s``, then :class:`Ended`
       once. The next packet in order goes on at once; a jump of its timestamp is what a
@@ -139,16 +191,15 @@ class ReceiveBuffer:
     def __init__(
         self,
         *,
-        gap_wait_s: float = 0.06,
-        reorder_wait_s: float = 0.02,
+        shortest_wait_s: float = SHORTEST_WAIT_S,
+        longest_wait_s: float = LONGEST_WAIT_S,
         silence_after_s: float = 0.06,
         silence_for_s: float = 2.0,
         ptime_ms: int = 20,
         max_concealed_ms: int = 120,
         capacity: int = 64,
     ) -> None:
-        self._gap_wait_s = gap_wait_s
-        self._reorder_wait_s = reorder_wait_s
+        self._reorder = _ReorderWait(shortest_wait_s, longest_wait_s)
         self._silence_after_s = silence_after_s
         self._silence_s = ptime_ms / 1000
         self._silences_per_pause = max(0, round(silence_for_s * 1000 / ptime_ms))
@@ -163,6 +214,9 @@ class ReceiveBuffer:
         self._frame_ticks = ptime_ms * _TICKS_PER_MS  # of the last packet that went on
         self._due = 0.0  # when the next packet in order is expected
         self._held: dict[int, RtpPacket] = {}  # behind the gap, by sequence number
+        self._gap_opened_at = 0.0  # when the first of those held came
+        # Given up lately, with the time at which the one behind it came; the oldest go first.
+        self._given_up: dict[int, float] = {}
         self._suspect: RtpPacket | None = None  # after an implausible jump
         self._passed: deque[int] = deque(maxlen=_MAX_MISORDER)  # the last ones that went on
         self._silences = 0  # in this pause
@@ -176,6 +230,16 @@ class ReceiveBuffer:
     def push(self, packet: RtpPacket, now: float) -> list[Received]:
         """Takes a packet and returns what can go on, in order."""
         self._received += 1
+        if (
+            packet.sequence_number == self._next
+            and packet.ssrc == self._ssrc
+            and packet.payload
+            and self._state is not _State.WAITING
+            and self._suspect is None
+            and not self._held
+        ):
+            # Nearly every packet: the next one, and nothing waits for it.
+            return [self._next_frame(packet)]
         out: list[Received] = []
         if self._state is _State.WAITING:
             self._begin(packet)
@@ -224,6 +288,7 @@ class ReceiveBuffer:
             resets=self._resets,
             concealed_ms=self._concealed_ms,
             silence_ms=self._silence_ms,
+            gap_wait_ms=round(self._reorder.wait_s * 1000),
         )
 
     # Order
@@ -235,6 +300,7 @@ class ReceiveBuffer:
         self._next_timestamp = packet.timestamp
         self._due = packet.arrived_at
         self._passed.clear()
+        self._given_up.clear()
 
     def _begin_anew(self, packet: RtpPacket, out: list[Received]) -> None:
         """Lets go of what the old stream still held, without concealing its gaps."""
@@ -254,7 +320,7 @@ class ReceiveBuffer:
     def _follows_suspect(self, packet: RtpPacket, out: list[Received]) -> bool:
         """Whether two in a row have jumped alike; the stream then begins with the first of them."""
         first = self._suspect
-        if first is None or packet.sequence_number != _after(first.sequence_number):
+        if first is None or packet.sequence_number != first.sequence_number + 1 & 0xFFFF:
             return False
         self._suspect = None
         self._begin_anew(first, out)
@@ -271,42 +337,65 @@ class ReceiveBuffer:
             self._duplicated += 1
         elif self._distance(number) < 0:
             self._late += 1
+            overtaken_at = self._given_up.pop(number, None)
+            if overtaken_at is not None:
+                self._reorder.overtaken(packet.arrived_at - overtaken_at, packet.arrived_at)
         elif number == self._next:
-            self._reordered += bool(self._held)
+            self._note_overtaking(packet)
             self._pass_on(packet, out)
             self._pass_on_contiguous(out)
         else:
-            self._reordered += any(
-                self._distance(held) > self._distance(number) for held in self._held
-            )
+            self._note_overtaking(packet)
             self._held[number] = packet
+            if len(self._held) == 1:
+                self._gap_opened_at = packet.arrived_at
+                self._reorder.refresh(packet.arrived_at)
             if len(self._held) > self._capacity:
                 self._give_up_gap(out)
 
+    def _note_overtaking(self, packet: RtpPacket) -> None:
+        """Whether the packet comes behind one that should come after it, and how long behind."""
+        distance = self._distance(packet.sequence_number)
+        overtook_at = [
+            held.arrived_at
+            for number, held in self._held.items()
+            if self._distance(number) > distance
+        ]
+        if overtook_at:
+            self._reordered += 1
+            self._reorder.overtaken(packet.arrived_at - min(overtook_at), packet.arrived_at)
+
     def _pass_on(self, packet: RtpPacket, out: list[Received]) -> None:
-        self._next = _after(packet.sequence_number)
+        if packet.payload:
+            out.append(self._next_frame(packet))
+            return
+        # Padding: it has a number and no sound.
+        self._next = (packet.sequence_number + 1) & 0xFFFF
         self._next_timestamp = packet.timestamp
         self._passed.append(packet.sequence_number)
-        if not packet.payload:  # padding: it has a number and no sound
-            return
-        self._frame_ticks = duration_ticks(packet.payload) or self._frame_ticks
-        self._next_timestamp += self._frame_ticks
-        self._due = packet.arrived_at + self._frame_ticks / CLOCK_RATE
+
+    def _next_frame(self, packet: RtpPacket) -> Frame:
+        number, timestamp, _, payload, arrived_at = packet
+        self._next = (number + 1) & 0xFFFF
+        self._passed.append(number)
+        self._frame_ticks = ticks = duration_ticks(payload) or self._frame_ticks
+        self._next_timestamp = timestamp + ticks
+        self._due = arrived_at + ticks / CLOCK_RATE
         self._state = _State.FLOWING
         self._silences = 0
-        out.append(Frame(packet.payload, packet.arrived_at))
+        return Frame(payload, arrived_at)
 
     def _pass_on_contiguous(self, out: list[Received]) -> None:
+        """What waits behind the packet that went on; a gap behind that opened with its first."""
         while (packet := self._held.pop(self._next, None)) is not None:
             self._pass_on(packet, out)
+        if self._held:
+            self._gap_opened_at = min(packet.arrived_at for packet in self._held.values())
 
     # Gaps
 
     def _gap_deadline(self) -> float:
-        first_behind = min(packet.arrived_at for packet in self._held.values())
-        missing_is_overdue = self._due + self._gap_wait_s
-        longest = first_behind + self._gap_wait_s
-        return min(max(missing_is_overdue, first_behind + self._reorder_wait_s), longest)
+        return self._gap_opened_at + self._reorder.wait_s
 
     def _give_up_overdue(self, now: float, out: list[Received]) -> None:
         while self._held and now >= self._gap_deadline() - _TOLERANCE_S:
@@ -317,6 +406,10 @@ class ReceiveBuffer:
         first = self._held[min(self._held, key=self._distance)]
         missing = self._distance(first.sequence_number)
         self._lost += missing
+        for number in range(self._next, self._next + min(missing, _MAX_MISORDER)):
+            self._given_up[number & 0xFFFF] = self._gap_opened_at
+        while len(self._given_up) > _MAX_MISORDER:
+            del self._given_up[next(iter(self._given_up))]
         self._conceal(missing, first, out)
         self._next = first.sequence_number
         self._pass_on_contiguous(out)
@@ -355,10 +448,6 @@ class ReceiveBuffer:
         self._silence_ms += self._ptime_ms
         self._silence_due = due + self._silence_s
         out.append(Silence(self._ptime_ms))
-
-
-def _after(sequence_number: int) -> int:
-    return (sequence_number + 1) % 0x10000
 
 
 def _signed_32(difference: int) -> int:

@@ -70,7 +70,7 @@ class Downlink:
         self._loss = _ASSUMED_LOSS
         self._is_loss_known = False
         self._complained = False
-        self._sent = metrics.packets.labels("downlink")
+        self._sent = metrics.packets["downlink"]
         self._late = metrics.frames_late
 
     def start(self, send: SendPacket) -> None:

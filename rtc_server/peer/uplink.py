@@ -6,8 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from ..media.opus import Codec, OpusDecoder, OpusError
 from ..media.opus_packet import CLOCK_RATE, duration_ticks
@@ -48,11 +47,10 @@ BURST_S = 10.0
 network.  More than that is no microphone, and decoding it would cost the other calls."""
 
 
-@dataclass(frozen=True, slots=True)
-class UplinkAudio:
+class UplinkAudio(NamedTuple):
     """20 ms of the caller's audio."""
 
-    pcm: bytes = field(repr=False)
+    pcm: bytes
     """16 kHz mono s16 little-endian, 640 bytes."""
 
     arrived_at: float | None
@@ -112,11 +110,10 @@ class Uplink:
         self._framer = Framer(PIECE_BYTES)
         self._detector = SpeechDetector()
         self._budget = TokenBucket(OVERRATE, BURST_S)
-        self._packets = metrics.packets.labels("uplink")
+        self._packets = metrics.packets["uplink"]
         self._lost = metrics.packets_lost.labels("uplink")
         self._flooded = metrics.audio_dropped.labels("uplink", "flood")
         self._lost_counted = 0
-        self._is_lost_counted = True
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._closed = False
@@ -132,7 +129,7 @@ class Uplink:
             packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload, now
         )
         try:
-            self._take(self._buffer.push(received, now))
+            self._take(self._buffer.push(received, now), now)
         except Exception as problem:
             self._complain(problem)
         self._set_timer()
@@ -154,7 +151,8 @@ class Uplink:
     def _on_timer(self) -> None:
         self._timer = None
         try:
-            self._take(self._buffer.poll(self._clock()))
+            now = self._clock()
+            self._take(self._buffer.poll(now), now)
         except Exception as problem:
             self._complain(problem)
         self._set_timer()
@@ -179,31 +177,31 @@ class Uplink:
 
     # Audio
 
-    def _take(self, items: Iterable[Received]) -> None:
+    def _take(self, items: Iterable[Received], now: float) -> None:
+        is_whole = True
         for item in items:
+            if isinstance(item, Frame):  # nearly every time
+                self._decode(item.payload, item.arrived_at, now)
+                continue
+            is_whole = False
             match item:
-                case Frame(payload, arrived_at):
-                    self._decode(payload, arrived_at)
                 case Lost(duration_ms, next_payload):
-                    self._make_up(duration_ms, next_payload)
+                    self._make_up(duration_ms, next_payload, now)
                 case Silence(duration_ms):
-                    self._make_up(duration_ms, None)
+                    self._make_up(duration_ms, None, now)
                 case Ended():
                     self._end_stream()
-            if not isinstance(item, Frame):
-                self._is_lost_counted = False
-        if not self._is_lost_counted:
+        if not is_whole:
             self._count_lost()
 
     def _count_lost(self) -> None:
-        self._is_lost_counted = True
         lost = self._buffer.statistics().lost
         self._lost.inc(lost - self._lost_counted)
         self._lost_counted = lost
 
-    def _decode(self, payload: bytes, arrived_at: float) -> None:
+    def _decode(self, payload: bytes, arrived_at: float, now: float) -> None:
         ticks = duration_ticks(payload)
-        if self._is_flood(PIECE_MS / 1000 if ticks is None else ticks / CLOCK_RATE):
+        if self._is_flood(PIECE_MS / 1000 if ticks is None else ticks / CLOCK_RATE, now):
             return
         try:
             pcm = self._decoder.decode(payload)
@@ -212,16 +210,16 @@ class Uplink:
         else:
             self._pass_on(pcm, arrived_at)
 
-    def _make_up(self, duration_ms: int, next_payload: bytes | None) -> None:
+    def _make_up(self, duration_ms: int, next_payload: bytes | None, now: float) -> None:
         """In place of what did not come: its in-band FEC in the next packet, or concealment."""
         # It costs more than a packet does, and one packet can claim the loss of many.
-        if not self._is_flood(duration_ms / 1000):
+        if not self._is_flood(duration_ms / 1000, now):
             # Concealment fades to silence within 60 ms: a pause begins without a click.
             self._pass_on(self._decoder.recover(duration_ms, next_payload), None)
 
-    def _is_flood(self, seconds: float) -> bool:
+    def _is_flood(self, seconds: float, now: float) -> bool:
         """Whether so much more audio is too much; it is counted then, and to be left out."""
-        if self._budget.take(self._clock(), seconds):
+        if self._budget.take(now, seconds):
             return False
         self._flooded.inc(seconds)
         return True

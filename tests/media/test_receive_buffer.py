@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -148,14 +148,57 @@ def test_a_loss_is_concealed_in_time_and_leaves_no_latency_behind(
     assert stream.frames == sorted(stream.frames)
 
 
-def test_a_single_loss_is_given_up_60_ms_after_it_was_due(stream: Stream) -> None:
+def test_a_loss_is_given_up_10_ms_after_the_next_packet_where_none_was_overtaken(
+    stream: Stream,
+) -> None:
     stream.send(0, 1, 3)
-    assert stream.buffer.deadline == pytest.approx(stream.start + 0.04 + 0.06)
-    stream.run_until(stream.start + 0.11)
+    assert stream.buffer.deadline == pytest.approx(stream.start + 0.06 + 0.01)
+    stream.run_until(stream.start + 0.08)
     at, lost = stream.came[2]
-    assert at == pytest.approx(0.1)
+    assert at == pytest.approx(0.07)
     assert lost == Lost(20, payload(3))
     assert stream.frames == [0, 1, 3]
+
+
+def test_a_packet_that_came_too_late_makes_the_next_one_waited_for(stream: Stream) -> None:
+    """The network reorders: by 25 ms, and so for a gap it is waited a quarter longer."""
+    stream.send(0, 2)
+    stream.push(stream.packet(1, at=0.065))
+    assert stream.buffer.statistics().late == 1
+    for n, at in ((3, 0.066), (4, 0.08), (6, 0.12), (5, 0.145), (7, 0.146)):
+        stream.push(stream.packet(n, at=at))
+    assert stream.frames == [0, 2, 3, 4, 5, 6, 7]
+    statistics = stream.buffer.statistics()
+    assert (statistics.lost, statistics.reordered) == (1, 1)
+    assert statistics.gap_wait_ms == round(25 * 1.25)
+
+
+def test_overtaking_in_time_lengthens_the_wait_too(stream: Stream) -> None:
+    for n, at in ((0, 0.0), (2, 0.04), (1, 0.0495), (3, 0.06)):
+        stream.push(stream.packet(n, at=at))
+    assert stream.buffer.statistics().gap_wait_ms == 12
+    assert stream.kinds == "FFFF"
+
+
+def test_no_wait_is_longer_than_60_ms_whatever_the_network_did(stream: Stream) -> None:
+    stream.send(0, 2, 3, 4)
+    stream.push(stream.packet(1, at=1.0))
+    assert stream.buffer.statistics().gap_wait_ms == 60
+
+
+def test_an_overtaking_is_forgotten_after_a_minute(stream: Stream) -> None:
+    stream.send(0, 2)
+    stream.push(stream.packet(1, at=0.09))
+    stream.send(*range(5, 1000), *range(1001, 2500), *range(2501, 4500), *range(4501, 4510))
+    assert stream.delays()[1001] >= 40, "20 s later it is still known"
+    assert stream.delays()[4501] == 10, "90 s later it is not"
+    assert stream.buffer.statistics().gap_wait_ms == 10
+
+
+def test_a_stray_duplicate_of_what_was_heard_says_nothing_of_the_network(stream: Stream) -> None:
+    stream.send(0, 1, 2)
+    stream.push(stream.packet(1, at=0.5))
+    assert stream.buffer.statistics().gap_wait_ms == 10
 
 
 def test_nothing_is_due_a_moment_before_the_deadline(stream: Stream) -> None:
@@ -176,7 +219,7 @@ def test_a_packet_ends_the_wait_when_the_timer_did_not(stream: Stream) -> None:
 
 def test_only_the_last_of_several_lost_names_the_next_payload(stream: Stream) -> None:
     """In-band FEC repeats one frame, the one before."""
-    buffer = ReceiveBuffer(gap_wait_s=0.2, silence_after_s=0.2)
+    buffer = ReceiveBuffer(shortest_wait_s=0.2, longest_wait_s=0.2, silence_after_s=0.2)
     stream.buffer = buffer
     stream.send(0, 4)
     stream.run_until(stream.start + 1)
@@ -197,8 +240,8 @@ def test_lost_frames_are_as_long_as_the_timestamps_say(stream: Stream) -> None:
     for n in (0, 1, 3):
         packet = stream.packet(3 * n)
         stream.push(
-            replace(
-                packet, sequence_number=stream.sequence_number + n, payload=payload(n, TOC_60_MS)
+            packet._replace(
+                sequence_number=stream.sequence_number + n, payload=payload(n, TOC_60_MS)
             )
         )
     stream.run_until(stream.start + 0.5)
@@ -228,7 +271,7 @@ def test_a_packet_that_comes_late_but_in_time_is_put_in_its_place(stream: Stream
 
 
 def test_a_shuffled_burst_after_a_stall_is_put_in_order(stream: Stream) -> None:
-    """All of it is overdue, and yet the first gap is given 20 ms."""
+    """All of it is overdue, and yet the first gap is given its time."""
     stream.send(0)
     for n in (3, 1, 5, 2, 4, 6):
         stream.push(stream.packet(n, at=0.3))
@@ -256,9 +299,9 @@ def test_a_packet_that_comes_after_it_was_concealed_is_dropped_and_counted(strea
 def test_padding_moves_the_order_and_makes_no_sound(stream: Stream) -> None:
     """A packet without payload is neither decoded nor missed."""
     stream.send(0)
-    padding = replace(stream.packet(1), payload=b"", timestamp=stream.packet(0).timestamp)
+    padding = stream.packet(1)._replace(payload=b"", timestamp=stream.packet(0).timestamp)
     stream.push(padding)
-    behind = replace(stream.packet(2), timestamp=stream.packet(1).timestamp)
+    behind = stream.packet(2)._replace(timestamp=stream.packet(1).timestamp)
     stream.push(behind)
     assert stream.kinds == "FF"
     assert stream.buffer.statistics().lost == 0
@@ -293,7 +336,7 @@ def test_a_jump_of_the_sequence_number_is_believed_with_its_second_packet(
 
 def test_one_stray_packet_changes_nothing(stream: Stream) -> None:
     stream.send(0, 1)
-    stray = replace(stream.packet(2), sequence_number=40_000)
+    stray = stream.packet(2)._replace(sequence_number=40_000)
     stream.push(stray)
     stream.send(2, 3)
     assert stream.frames == [0, 1, 2, 3]
@@ -321,7 +364,7 @@ def test_after_the_end_the_next_packet_resumes_and_another_pause_ends_again(
     stream.run_until(stream.start + 10)
     for n in (1, 2):  # the sequence goes on, the timestamp has jumped
         packet = stream.packet(n, at=10 + PTIME * n)
-        stream.push(replace(packet, timestamp=packet.timestamp + 480_000))
+        stream.push(packet._replace(timestamp=packet.timestamp + 480_000))
     stream.run_until(stream.start + 20)
     assert stream.frames == [0, 1, 2]
     assert stream.kinds == ("F" + "S" * 100 + "E") + ("FF" + "S" * 100 + "E")
@@ -331,7 +374,7 @@ def test_dtx_is_filled_with_silence_and_counts_as_no_loss(stream: Stream) -> Non
     """The timestamp jumps, the sequence does not; each packet goes on as it comes."""
     for n in range(5):
         packet = stream.packet(n, at=0.39 * n)
-        stream.push(replace(packet, timestamp=stream.timestamp + 18_720 * n))
+        stream.push(packet._replace(timestamp=stream.timestamp + 18_720 * n))
     assert stream.kinds == ("F" + "S" * 16) * 4 + "F"
     assert set(stream.delays().values()) == {0}
     assert stream.buffer.statistics().lost == 0
@@ -340,8 +383,8 @@ def test_dtx_is_filled_with_silence_and_counts_as_no_loss(stream: Stream) -> Non
 def test_a_packet_lost_within_dtx_is_one_frame_of_concealment(stream: Stream) -> None:
     """The pause around it is no loss."""
     stream.send(0)
-    behind = replace(
-        stream.packet(2, at=0.021), timestamp=stream.timestamp + 48_000
+    behind = stream.packet(2, at=0.021)._replace(
+        timestamp=stream.timestamp + 48_000
     )  # a second further on
     stream.push(behind)
     stream.run_until(stream.start + 0.081)
@@ -374,7 +417,7 @@ def test_a_poll_after_a_stall_of_the_process_fills_one_frame(stream: Stream) -> 
 
 
 def test_no_silence_is_filled_while_packets_wait_behind_a_gap() -> None:
-    stream = Stream(ReceiveBuffer(gap_wait_s=1.0))
+    stream = Stream(ReceiveBuffer(shortest_wait_s=1.0, longest_wait_s=1.0))
     stream.send(0, 2)
     stream.run_until(stream.start + 0.5)
     assert stream.kinds == "F"
@@ -384,7 +427,7 @@ def test_no_silence_is_filled_while_packets_wait_behind_a_gap() -> None:
 
 
 def test_what_waits_is_bounded() -> None:
-    stream = Stream(ReceiveBuffer(gap_wait_s=1e6, capacity=8))
+    stream = Stream(ReceiveBuffer(shortest_wait_s=1e6, longest_wait_s=1e6, capacity=8))
     stream.send(0, *range(2, 11))
     assert stream.frames == [0, *range(2, 11)], "the ninth packet that would wait ends the wait"
     assert stream.buffer.statistics().lost == 1
@@ -396,7 +439,7 @@ def test_statistics_count_everything_pushed(stream: Stream) -> None:
 
 
 def test_frames_of_other_lengths_set_the_time_the_next_is_due(stream: Stream) -> None:
-    packet = replace(stream.packet(0), payload=payload(0, TOC_60_MS))
+    packet = stream.packet(0)._replace(payload=payload(0, TOC_60_MS))
     stream.push(packet)
     assert stream.buffer.deadline == pytest.approx(stream.start + 0.06 + 0.06)
 
