@@ -100,6 +100,8 @@ class Conversation:
     _late_complete: bool = False
     """A bare ``turn_complete`` would be that of the answer interrupted last."""
     _on_wire: bool = False
+    _told_turn: int = 0
+    """The answer whose latency was told last."""
     _timed_out: bool = False
     _queued: deque[str] = field(default_factory=deque)
     _out: list[Action] = field(default_factory=list)
@@ -178,6 +180,16 @@ class Conversation:
 
     def on_frame_sent(self, frame: PlayoutFrame, at: float) -> list[Action]:
         """A 20 ms frame left for the listener."""
+        if (
+            self._on_wire
+            and frame.turn == self._told_turn
+            and not frame.closing
+            and not self._playing
+            and self.state == "speaking"
+        ):
+            # Nearly every frame: the answer goes on, and there is nothing to say.
+            self.last_activity_at = at
+            return []
         self._on_wire = not frame.closing
         if not frame.closing:
             self.last_activity_at = at
@@ -517,6 +529,7 @@ class Conversation:
     def _tell_latency(self, answer: Answer, sent_at: float) -> None:
         if not answer.latency_told:
             answer.latency_told = True
+            self._told_turn = answer.n
             self._out.append(answer.latency(sent_at, self.uplink_ms()))
 
     def _watch_answer(self, answer: Answer, now: float) -> None:

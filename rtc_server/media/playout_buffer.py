@@ -12,6 +12,8 @@ from typing import NamedTuple
 from .opus import ENCODER_RATES
 from .pcm import BYTES_PER_SAMPLE, Resampler, is_audible
 from .playout_ledger import TICK_RATE, Heard, TurnLedger
+from .surplus_delay import SurplusDelay
+from .time_compression import LONGEST_CUT_S, SHORTEST_CUT_S, shorten
 
 __all__ = ["Heard", "PlayoutBuffer", "PlayoutFrame"]
 
@@ -20,6 +22,9 @@ _SMALL_BYTES = 1 << 12  # blocks are put together up to this size
 
 _TAIL_WAIT_S = 0.06
 """A tail shorter than a frame waits this long for the rest of the frame."""
+
+_FRAMES_BETWEEN_CUTS = 3
+"""A frame in four is shortened at most: speech goes a tenth faster, which is not noticed."""
 
 
 class PlayoutFrame(NamedTuple):
@@ -63,6 +68,14 @@ class _SampleQueue:
             pieces.append(self._take_piece(count))
             count -= len(pieces[-1])
         return b"".join(pieces)
+
+    def put_back(self, data: bytes) -> None:
+        """Give back what was taken too much; it is first again."""
+        if self._offset:
+            self._blocks[0] = self._blocks[0][self._offset :]
+            self._offset = 0
+        self._blocks.appendleft(data)
+        self.size += len(data)
 
     def _take_piece(self, count: int) -> bytes:
         """At most ``count`` bytes, of the first block alone."""
@@ -124,6 +137,8 @@ class _Turn:
     def __init__(self) -> None:
         self.ledger = TurnLedger()
         self.input: _Input | None = None
+        self.delay = SurplusDelay()
+        self.frames_since_cut = 0
         self.unread_ticks = 0
         self.written_at = 0.0
         self.finished = False
@@ -136,7 +151,9 @@ class PlayoutBuffer:
     Turns play in the order of their audio's writing. A spurt is audio without a pause;
     after its last frame one closing frame of silence is read, then None until there is
     audio again. At most ``capacity_s`` of audio waits; what is written beyond is dropped
-    and reported, so that a write never blocks. Times are seconds of one monotonic clock.
+    and reported, so that a write never blocks. Where a stream in real time carries a delay
+    along that it does not need (:mod:`.surplus_delay`), its sound goes a little faster until
+    the delay is gone (:mod:`.time_compression`). Times are seconds of one monotonic clock.
     """
 
     def __init__(self, *, capacity_s: float = 600.0) -> None:
@@ -168,6 +185,7 @@ class PlayoutBuffer:
         converted = entry.input.convert(pcm)
         dropped += self._append(turn, entry, converted, entry.input.rate_out)
         entry.written_at = now
+        entry.delay.wrote()
         return dropped / TICK_RATE
 
     def mark_text(self, turn: int, text: str) -> None:
@@ -228,21 +246,24 @@ class PlayoutBuffer:
         if segment is None or (self._spurt is not None and self._spurt.rate != segment.rate):
             return self._close_spurt()
         if segment.samples.size < segment.frame_bytes and not self._is_tail_due(segment, now):
+            self._turns[segment.turn].delay.ran_dry()
             return None
-        return self._read_frame(segment)
+        return self._read_frame(segment, now)
 
     def _is_tail_due(self, segment: _Segment, now: float) -> bool:
         entry = self._turns[segment.turn]
         waited = now - entry.written_at >= _TAIL_WAIT_S
         return waited or entry.finished or len(self._segments) > 1
 
-    def _read_frame(self, segment: _Segment) -> PlayoutFrame:
-        pcm = segment.samples.take(segment.frame_bytes)
-        ticks = segment.ticks(len(pcm))
+    def _read_frame(self, segment: _Segment, now: float) -> PlayoutFrame:
         entry = self._turns[segment.turn]
+        before = segment.samples.size
+        pcm = self._take(segment, entry)
+        ticks = segment.ticks(before - segment.samples.size)
         self._buffered_ticks -= ticks
         entry.unread_ticks -= ticks
         entry.ledger.read_ticks += ticks
+        entry.delay.read(entry.unread_ticks / TICK_RATE, now)
         if not segment.samples.size:
             self._segments.popleft()
         self._spurt = PlayoutFrame(
@@ -254,10 +275,32 @@ class PlayoutBuffer:
         )
         return self._spurt
 
+    def _take(self, segment: _Segment, entry: _Turn) -> bytes:
+        """A frame of a segment; of a stream that is late for nothing it holds more than that."""
+        frame_bytes = segment.frame_bytes
+        entry.frames_since_cut += 1
+        surplus_s = entry.delay.surplus_s
+        if surplus_s < SHORTEST_CUT_S or entry.frames_since_cut <= _FRAMES_BETWEEN_CUTS:
+            return segment.samples.take(frame_bytes)
+        more_ticks = round(min(surplus_s, LONGEST_CUT_S) * TICK_RATE)
+        pcm = segment.samples.take(frame_bytes + segment.bytes_of(more_ticks))
+        entry.frames_since_cut = 0
+        shortened = shorten(pcm, frame_bytes, segment.rate, surplus_s)
+        used = frame_bytes if shortened is None else shortened.used_bytes
+        if used < len(pcm):
+            segment.samples.put_back(pcm[used:])
+        if shortened is None:
+            return pcm[:frame_bytes]
+        entry.delay.took((used - frame_bytes) / BYTES_PER_SAMPLE / segment.rate)
+        return shortened.pcm
+
     def _close_spurt(self) -> PlayoutFrame | None:
         last, self._spurt = self._spurt, None
         if last is None:
             return None
+        entry = self._turns.get(last.turn)
+        if entry is not None and not entry.finished:
+            entry.delay.ran_dry()
         return PlayoutFrame(bytes(len(last.pcm)), last.rate, last.turn, False, True)
 
     # The ledger

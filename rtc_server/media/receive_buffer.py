@@ -277,6 +277,11 @@ class ReceiveBuffer:
         """
         return self._gap_deadline() if self._held else self._pause_deadline()
 
+    @property
+    def has_gap(self) -> bool:
+        """Whether packets wait for one that is missing."""
+        return bool(self._held)
+
     def statistics(self) -> ReceiveStatistics:
         """The counts so far."""
         return ReceiveStatistics(

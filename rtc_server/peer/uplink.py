@@ -132,7 +132,9 @@ class Uplink:
             self._take(self._buffer.push(received, now), now)
         except Exception as problem:
             self._complain(problem)
-        self._set_timer()
+        if self._timer is None or self._buffer.has_gap:
+            # Without a gap the deadline only moves on, and the timer looks again by itself.
+            self._set_timer()
 
     def statistics(self) -> ReceiveStatistics:
         """What became of the packets so far."""

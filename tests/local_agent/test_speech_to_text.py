@@ -12,6 +12,7 @@ from google.genai import types
 
 from rtc_server.local_agent.inference import SpeechModels
 from rtc_server.local_agent.speech_to_text import SpeechToText, has_words, is_unfinished
+from rtc_server.media.time_compression import LONGEST_CUT_S, shorten
 
 from ..waiting import until
 from .sounds import ALSA, POCKETSPHINX, noise, recorded, silence, spoken
@@ -69,6 +70,34 @@ async def test_question_in_the_offline_voice_is_recognised(models: SpeechModels)
 async def test_person_is_recognised(models: SpeechModels, path: Path, words: str) -> None:
     pcm = recorded(path)
     text = " ".join(finished(await listen(models, silence(0.3) + pcm + silence(1))))
+    heard = "".join(c for c in text.lower() if c.isalnum() or c == " ").replace("10", "ten")
+    assert heard == words
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (POCKETSPHINX / "goforward.raw", "go forward ten meters"),
+        (
+            POCKETSPHINX / "librivox" / "sense_and_sensibility_01_austen_64kb-0930.wav",
+            "he might even have been made amiable himself",
+        ),
+    ],
+    ids=["go forward", "he might"],
+)
+async def test_person_made_to_speak_faster_is_recognised(
+    models: SpeechModels, path: Path, words: str
+) -> None:
+    """What the playout buffer does to a stream that is late takes no word away."""
+    pcm = recorded(path)
+    faster, at = b"", 0
+    for number in range(len(pcm) // 640):
+        piece = pcm[at : at + 960]
+        made = shorten(piece, 640, 16_000, LONGEST_CUT_S) if number % 4 == 0 else None
+        faster += piece[:640] if made is None else made.pcm
+        at += 640 if made is None else made.used_bytes
+    assert len(faster) < len(pcm) * 0.99
+    text = " ".join(finished(await listen(models, silence(0.3) + faster + silence(1))))
     heard = "".join(c for c in text.lower() if c.isalnum() or c == " ").replace("10", "ten")
     assert heard == words
 

@@ -10,7 +10,7 @@ import pytest
 
 from rtc_server.media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
 
-from .conftest import from_s16, s16, sine
+from .conftest import from_s16, s16, sine, vowel
 
 RATE = 24_000
 FRAME_BYTES = RATE // 50 * 2
@@ -407,3 +407,98 @@ def test_random_play_keeps_the_account() -> None:
     assert written == pytest.approx(read + flushed + dropped + buffer.buffered_s)
     heard = sum(buffer.heard(each).ms for each in range(1, turn + 1))
     assert heard == pytest.approx(read * 1000, abs=turn)
+
+
+# Streams in real time
+
+
+class RealTime:
+    """An agent that says what it hears, in pieces of 40 ms, and a listener."""
+
+    def __init__(self, buffer: PlayoutBuffer) -> None:
+        self.buffer = buffer
+        self.now = 0.0
+        self.frames: list[PlayoutFrame] = []
+        self.backlogs: list[float] = []
+        self._voice = s16(vowel(60.0, RATE))
+        self._at = 0
+        self._owed = 0
+
+    def go_on(self, seconds: float, *, stalled: bool = False) -> None:
+        """A stalled agent owes what it should have said, and says it at once afterwards."""
+        for _ in range(round(seconds / 0.02)):
+            self._owed += FRAME_BYTES
+            if not stalled and self._owed >= 2 * FRAME_BYTES:
+                piece = self._voice[self._at : self._at + self._owed]
+                self._at += self._owed
+                self._owed = 0
+                self.buffer.write(1, piece, RATE, self.now)
+            frame = self.buffer.read(self.now)
+            if frame is not None and not frame.closing:
+                self.frames.append(frame)
+            self.backlogs.append(self.buffer.buffered_s)
+            self.now += 0.02
+
+    def delay_s(self) -> float:
+        """What waited at least, in the last second."""
+        return min(self.backlogs[-50:])
+
+
+@pytest.mark.parametrize("stall_s", [0.04, 0.1, 0.3])
+def test_the_delay_of_a_stall_is_gone_some_seconds_later(
+    buffer: PlayoutBuffer, stall_s: float
+) -> None:
+    """Not a sample is lost: the sound goes faster until it has caught up."""
+    agent = RealTime(buffer)
+    agent.go_on(3.0)
+    before = agent.delay_s()
+    agent.go_on(stall_s, stalled=True)
+    agent.go_on(1.0)
+    assert agent.delay_s() >= before + stall_s - 0.021, "it was late for good"
+    agent.go_on(11.0)
+    assert agent.delay_s() <= before + 0.01
+    said_ms = round((agent.now - agent.buffer.buffered_s) * 1000)
+    heard_ms = buffer.heard(1).ms
+    assert abs(said_ms - heard_ms) <= 60, "what was left out of the sound was heard all the same"
+    assert len(agent.frames) * 20 < heard_ms
+
+
+def test_a_stream_in_time_is_played_sample_by_sample(buffer: PlayoutBuffer) -> None:
+    agent = RealTime(buffer)
+    agent.go_on(20.0)
+    pcm = sound(agent.frames)
+    assert pcm == agent._voice[: len(pcm)]
+
+
+@pytest.mark.parametrize("speed", [1.1, 1.5, 4.0])
+def test_an_agent_faster_than_real_time_is_played_sample_by_sample(
+    buffer: PlayoutBuffer, speed: float
+) -> None:
+    """However much waits, it is speech and not delay."""
+    voice = s16(vowel(12.0, RATE))
+    frames = []
+    written = 0
+    size = int(0.04 * speed * RATE) * 2
+    for number in range(700):
+        now = number * 0.02
+        if number % 2 == 0 and written < len(voice):
+            buffer.write(1, voice[written : written + size], RATE, now)
+            written += size
+        frame = buffer.read(now)
+        if frame is not None:
+            frames.append(frame)
+    assert sound(frames)[: len(voice)] == voice
+
+
+def test_a_stall_right_before_an_interruption_leaves_no_old_sound(buffer: PlayoutBuffer) -> None:
+    agent = RealTime(buffer)
+    agent.go_on(3.0)
+    agent.go_on(0.2, stalled=True)
+    agent.go_on(3.0)
+    [cut] = buffer.flush()
+    assert cut.turn == 1
+    frame = buffer.read(agent.now)
+    assert frame is not None
+    assert frame.closing
+    assert buffer.read(agent.now) is None
+    assert buffer.buffered_s == 0
