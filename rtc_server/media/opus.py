@@ -21,6 +21,7 @@ from .opus_packet import OpusError
 from .pcm import BYTES_PER_SAMPLE
 
 __all__ = [
+    "BITRATE",
     "DECODED_RATE",
     "ENCODER_RATES",
     "Codec",
@@ -38,6 +39,9 @@ DECODED_RATE = 16_000
 
 ENCODER_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 """Rates Opus can encode, in Hz."""
+
+BITRATE = 72_000
+"""What is encoded where nothing else is asked for, in bit/s; why: docs/decisions/0011."""
 
 _TICKS_PER_SAMPLE = opus_packet.CLOCK_RATE // DECODED_RATE
 _SAMPLES_PER_MS = DECODED_RATE // 1000
@@ -231,7 +235,7 @@ class OpusEncoder:
         self,
         rate: int,
         *,
-        bitrate: int = 72_000,
+        bitrate: int = BITRATE,
         complexity: int | None = None,
         fec: bool = False,
         packet_loss_percent: int = 0,

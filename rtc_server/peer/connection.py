@@ -125,7 +125,12 @@ class PeerConnection:
             self.uplink = Uplink(sink, metrics=metrics, decoder=settings.decoder, clock=clock)
         if offer.caller_hears:
             self.downlink = Downlink(
-                playout, fec=offer.fec, on_frame=sink.on_frame_sent, metrics=metrics, clock=clock
+                playout,
+                fec=offer.fec,
+                max_bitrate=offer.max_bitrate,
+                on_frame=sink.on_frame_sent,
+                metrics=metrics,
+                clock=clock,
             )
 
     async def __aenter__(self) -> Self:

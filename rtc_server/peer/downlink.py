@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from ..media.opus import OpusEncoder
+from ..media.opus import BITRATE, OpusEncoder
 from ..media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from ..metrics import Metrics
 from .pacer import Pacer
@@ -44,6 +44,7 @@ class Downlink:
     Args:
         playout: what is read.
         fec: encode with in-band FEC; only if the caller's Opus fmtp asks for it.
+        max_bitrate: the most that the caller's fmtp allows, in bit/s; None: what is best.
         on_frame: called for each frame as it leaves, with the time; must be quick.
         clock: monotonic seconds.
     """
@@ -53,12 +54,14 @@ class Downlink:
         playout: PlayoutBuffer,
         *,
         fec: bool,
+        max_bitrate: int | None = None,
         on_frame: Callable[[PlayoutFrame, float], None],
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._playout = playout
         self._fec = fec
+        self._bitrate = BITRATE if max_bitrate is None else min(BITRATE, max_bitrate)
         self._on_frame = on_frame
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -155,7 +158,7 @@ class Downlink:
     def _encoder(self, rate: int) -> OpusEncoder:
         encoder = self._encoders.get(rate)
         if encoder is None:
-            encoder = self._encoders[rate] = OpusEncoder(rate, fec=self._fec)
+            encoder = self._encoders[rate] = OpusEncoder(rate, bitrate=self._bitrate, fec=self._fec)
             self._tell_loss(encoder)
         return encoder
 

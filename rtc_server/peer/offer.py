@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -30,6 +30,8 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 
 MAX_CANDIDATE_CHARACTERS = 512
 MAX_FINGERPRINTS = 8
+
+_LOWEST_BITRATE, _HIGHEST_BITRATE = 6_000, 510_000  # of Opus (RFC 7587 section 6.1)
 
 _HASHES = ("sha-256", "sha-384", "sha-512")
 _EXTENSIONS = (
@@ -62,6 +64,10 @@ class Offer:
 
     candidates: int
     """How many remote candidates it brought that are used."""
+
+    max_bitrate: int | None = None
+    """The most bit/s of Opus that the caller wants to be sent (``maxaveragebitrate``, RFC 7587
+    section 6.1), 6,000 to 510,000; None: it names none."""
 
     direction: Direction = "inactive"
     """Direction of the audio as the caller wrote it."""
@@ -163,12 +169,14 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         raise OfferError(f"The offer has more than {max_candidates} candidates.")
 
     mids = tuple(mid for mid, _ in accepted)
+    parameters = {} if audio is None or opus is None else _format_parameters(audio, opus)
     return Offer(
         sdp=str(_rewritten(offered, accepted)),
         has_audio=audio is not None and direction != "inactive",
         has_data_channel=application is not None,
-        fec=audio is not None and opus is not None and _takes_fec(audio, opus),
+        fec=parameters.get("useinbandfec") == "1",
         candidates=candidates,
+        max_bitrate=_max_bitrate(parameters),
         direction=direction,
         offered=offered,
         accepted=mids,
@@ -221,12 +229,21 @@ def _is_payload_type(text: str) -> bool:
     return int(text) < 64 or 96 <= int(text) < 128
 
 
-def _takes_fec(audio: Section, opus: str) -> bool:
+def _format_parameters(audio: Section, opus: str) -> dict[str, str]:
+    """What the caller asks of what it is sent, by its name in RFC 7587."""
     for value in audio.values("fmtp"):
         payload_type, _, parameters = value.partition(" ")
         if payload_type == opus:
-            return "useinbandfec=1" in (one.strip() for one in parameters.split(";"))
-    return False
+            pairs = (one.partition("=") for one in parameters.split(";"))
+            return {name.strip().lower(): value.strip() for name, _, value in pairs}
+    return {}
+
+
+def _max_bitrate(parameters: Mapping[str, str]) -> int | None:
+    value = parameters.get("maxaveragebitrate", "")
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        return None
+    return min(max(int(value), _LOWEST_BITRATE), _HIGHEST_BITRATE)
 
 
 def _audio_section(audio: Section, opus: str, direction: Direction) -> Section:

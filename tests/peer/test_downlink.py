@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rtc_server.media.opus import DECODED_RATE, OpusDecoder, OpusEncoder
@@ -54,7 +55,9 @@ class Timers:
 class Bench:
     """A downlink on a manual clock, and what it sent: payload, timestamp, marker."""
 
-    def __init__(self, *, fec: bool = False, start: bool = True) -> None:
+    def __init__(
+        self, *, fec: bool = False, max_bitrate: int | None = None, start: bool = True
+    ) -> None:
         self.timers = Timers()
         self.playout = PlayoutBuffer()
         self.metrics = Metrics()
@@ -63,6 +66,7 @@ class Bench:
         self.downlink = Downlink(
             self.playout,
             fec=fec,
+            max_bitrate=max_bitrate,
             on_frame=lambda frame, at: self.frames.append((frame, at)),
             metrics=self.metrics,
             clock=lambda: self.timers.now,
@@ -232,6 +236,21 @@ class LossyEncoder(OpusEncoder):
     def set_packet_loss(self, percent: int) -> None:
         self.told.append(percent)
         super().set_packet_loss(percent)
+
+
+async def test_no_more_is_sent_than_the_caller_wants_on_average() -> None:
+    """Of a busy sound; where nothing is asked for more is sent."""
+
+    def sent_bits_a_second(max_bitrate: int | None) -> float:
+        bench = Bench(max_bitrate=max_bitrate)
+        noise = np.random.default_rng(5).integers(-8000, 8000, 48_000).astype("<i2").tobytes()
+        bench.speak(noise)
+        bench.run(3.0)
+        return sum(len(payload) * 8 for payload, _, _ in bench.packets[:-1]) / 2.0
+
+    assert sent_bits_a_second(16_000) < 18_000
+    assert sent_bits_a_second(None) > 50_000
+    assert sent_bits_a_second(510_000) == sent_bits_a_second(None)
 
 
 @pytest.fixture

@@ -122,6 +122,26 @@ def test_fec_is_sent_only_where_it_is_asked_for(parameters: str, fec: bool) -> N
     assert parse(OFFER.replace("minptime=10;useinbandfec=1", parameters)).fec is fec
 
 
+@pytest.mark.parametrize(
+    ("parameters", "bitrate"),
+    [
+        ("minptime=10", None),
+        ("maxaveragebitrate=20000; useinbandfec=1", 20_000),
+        ("MaxAverageBitrate = 32000", 32_000),
+        ("maxaveragebitrate=1", 6_000),
+        ("maxaveragebitrate=999999999", 510_000),
+        ("maxaveragebitrate=-5", None),
+        ("maxaveragebitrate=9999999999999999999999", None),
+        ("maxaveragebitrate", None),
+    ],
+)
+def test_the_bit_rate_that_the_caller_wants_at_most_is_read(
+    parameters: str, bitrate: int | None
+) -> None:
+    """Out of Opus' range it is brought into it; what is no number is none."""
+    assert parse(OFFER.replace("minptime=10;useinbandfec=1", parameters)).max_bitrate == bitrate
+
+
 def test_a_data_channel_alone_is_a_text_call() -> None:
     offer = parse(sdp(SESSION, DATA))
     assert not offer.has_audio
