@@ -72,6 +72,9 @@ class Offer:
     accepted: tuple[str, ...] = ()
     """Mids of the sections given to aiortc, in the order of the offer."""
 
+    is_one_bundle: bool = False
+    """They all share the transport of the first one, which is the audio."""
+
     @property
     def caller_sends(self) -> bool:
         """Whether the caller may send audio."""
@@ -163,6 +166,7 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         raise OfferError(f"The offer has more than {max_candidates} candidates.")
 
     mids = tuple(mid for mid, _ in accepted)
+    bundled = [mid for mid in offered.bundle if mid in mids]
     return Offer(
         sdp=str(_rewritten(offered, accepted)),
         has_audio=audio is not None and direction != "inactive",
@@ -172,6 +176,9 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         direction=direction,
         offered=offered,
         accepted=mids,
+        is_one_bundle=accepted[0][1].kind == "audio"
+        and bundled[:1] == [mids[0]]
+        and set(bundled) == set(mids),
     )
 
 
