@@ -146,9 +146,9 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
             continue
         mid = _mid(index, section)
         owner = _transport_owner(offered, mid, section)
-        usable: list[str] = []
+        # In each section of a bundle: of which one aiortc takes them depends on its transport.
+        usable = _candidate_lines(owner)
         if not any(mid in offered.bundle and one in offered.bundle for one, _ in accepted):
-            usable = _candidate_lines(owner)
             candidates += len(usable)
         if section is audio:
             assert opus is not None
@@ -167,6 +167,9 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
 
     mids = tuple(mid for mid, _ in accepted)
     bundled = [mid for mid in offered.bundle if mid in mids]
+    is_one_bundle = (
+        accepted[0][1].kind == "audio" and bundled[:1] == [mids[0]] and set(bundled) == set(mids)
+    )
     return Offer(
         sdp=str(_rewritten(offered, accepted)),
         has_audio=audio is not None and direction != "inactive",
@@ -176,9 +179,7 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         direction=direction,
         offered=offered,
         accepted=mids,
-        is_one_bundle=accepted[0][1].kind == "audio"
-        and bundled[:1] == [mids[0]]
-        and set(bundled) == set(mids),
+        is_one_bundle=is_one_bundle,
     )
 
 

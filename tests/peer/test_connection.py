@@ -223,6 +223,11 @@ async def test_all_of_a_bundle_flows_over_one_transport(first: str) -> None:
         peer.speak(tone(500, 0.1, rate=24_000))
         await client.wait_for(lambda: len(client.packets) == 6)
         assert len((await peer.connection.stats())["transports"]) == 1
+        # Those in the offer, and not only such as the caller's checks came from.
+        [transport] = aiortc_internals.transports(peer.connection._pc)
+        known = transport.transport.iceGatherer._connection.remote_candidates
+        assert known
+        assert {one.type for one in known} == {"host"}
 
 
 async def test_video_is_answered_inactive() -> None:
