@@ -30,6 +30,7 @@ from aiortc import (
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from rtc_harness.aiortc_internals import stop_decoder_thread
+from rtc_server.peer.aiortc_internals import end_checks_at_once, transports
 
 __all__ = ["LightCall", "Received", "SentPacket"]
 
@@ -87,10 +88,12 @@ class LightCall:
 
     Args:
         offset: where in the loop it begins, so that not all callers chirp at once.
+        is_quick: goes on as soon as ICE is through, as browsers do; aioice looks every 20 ms.
     """
 
     offset: int = 0
     with_channel: bool = True
+    is_quick: bool = False
     sent: list[SentPacket] = field(default_factory=list)
     arrived: list[tuple[float, bytes]] = field(default_factory=list)
     messages: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
@@ -127,6 +130,9 @@ class LightCall:
             self._channel.on("message", self._on_message)
         await self._pc.setLocalDescription(await self._pc.createOffer())
         self._dtls = sender.transport
+        if self.is_quick:
+            for transport in transports(self._pc):
+                end_checks_at_once(transport)
         connected = _connected(self._dtls)
         begun = time.monotonic()
         answer = await signalling(self._pc.localDescription.sdp)

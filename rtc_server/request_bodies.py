@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
@@ -25,6 +26,8 @@ DEFAULT_USER_ID = "user"
 """Who calls when neither a token nor the offer says so."""
 
 JSON = "application/json"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
@@ -165,7 +168,7 @@ def _optional_string(body: dict[str, Any], name: str) -> str | None:
     if value is None:
         return None
     # A lone surrogate is valid JSON, and invalid wherever the text goes next.
-    if not isinstance(value, str) or any("\ud800" <= one <= "\udfff" for one in value):
+    if not isinstance(value, str) or _SURROGATE.search(value):
         raise BadRequest(f'"{name}" must be a string.')
     return value
 

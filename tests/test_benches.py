@@ -38,7 +38,10 @@ from benches.probe_signal import (
     speech_and_chirps,
     to_s16,
 )
-from benches.process_usage import parse_cpu_s, usage_of
+from benches.process_usage import parse_cpu_s, run_time_s, usage_of
+from benches.processes import Running
+from benches.set_up import SetUp, measure_set_ups
+from benches.set_up import table as set_up_table
 from benches.under_test.bypassed import LoopBackSession, adk_bypassed
 from benches.under_test.catalogue import OURS, SERVERS
 from rtc_server import app
@@ -135,6 +138,15 @@ def test_cpu_time_is_read_behind_a_name_with_brackets() -> None:
     fields = ["S", *["0"] * 10, "150", "50", *["0"] * 30]
     seconds = parse_cpu_s(f"42 (a) b (c) {' '.join(fields)}")
     assert seconds == pytest.approx(200 / os.sysconf("SC_CLK_TCK"))
+
+
+def test_run_time_counts_what_a_thread_does() -> None:
+    """A loop of a few milliseconds shows, in a process that lives."""
+    before = run_time_s(os.getpid())
+    assert sum(n * n for n in range(200_000))
+    assert run_time_s(os.getpid()) > before
+    with pytest.raises(ProcessLookupError):
+        run_time_s(2**22 + 1)
 
 
 def test_the_usage_of_a_process_is_what_linux_says() -> None:
@@ -326,3 +338,21 @@ async def test_a_load_run_measures_a_real_call(monkeypatch: pytest.MonkeyPatch) 
     assert report.calls_lost == 0
     figures = figures_of(to_json(report))
     assert figures["setup"]
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+async def test_set_ups_of_real_calls_are_measured(is_quick: bool) -> None:
+    """Two calls to our own server, by either caller."""
+    with adk_bypassed() as agent:
+        async with app.run_server(Settings(port=0, agent="loopback"), agent) as (url, _):
+            running = Running(SERVERS[OURS[1].name], urlsplit(url).port or 0, os.getpid())
+            made = await measure_set_ups([running], 2, is_quick=is_quick, warm_up=0)
+    set_ups = made[OURS[1].name]
+    assert len(set_ups) == 2
+    assert all(one.connected_ms > 0 and one.cpu_ms > 0 for one in set_ups)
+
+
+def test_the_table_of_set_ups_has_medians_and_quartiles() -> None:
+    """A row for each server."""
+    text = set_up_table({"ours": [SetUp(n, 2 * n) for n in (1.0, 2.0, 3.0, 4.0, 5.0)]})
+    assert "| ours, ADK bypassed | 5 | 3.0 (2.0 to 4.0) | 6.0 (4.0 to 8.0) |" in text

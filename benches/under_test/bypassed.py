@@ -32,7 +32,7 @@ from rtc_server.settings import Settings
 from ..agents.loopback import root_agent
 from ..loop_back import LoopBack, is_silent, story
 
-__all__ = ["LoopBackRuntime", "LoopBackSession", "adk_bypassed"]
+__all__ = ["LoopBackRuntime", "LoopBackSession", "adk_bypassed", "serve_bypassed"]
 
 _MAX_EVENTS = 1000
 
@@ -123,7 +123,8 @@ def adk_bypassed() -> Iterator[LoadedAgent]:
         yield LoadedAgent.from_object("loopback", root_agent)
 
 
-async def _serve(port: int) -> None:
+async def serve_bypassed(port: int) -> None:
+    """Serve until killed."""
     with (
         adk_bypassed() as agent,
         mock.patch.object(app, "load_agent_named", return_value=agent),
@@ -133,4 +134,4 @@ async def _serve(port: int) -> None:
 
 if __name__ == "__main__":
     logs.configure("text", "warning")
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(serve_bypassed(int(sys.argv[1])))

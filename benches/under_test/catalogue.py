@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OURS", "PEERS", "SERVERS", "ServerUnderTest"]
+__all__ = ["OURS", "PEERS", "SERVERS", "TIMED_CHECKS", "ServerUnderTest"]
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _PEERS_PYTHON = _CHECKOUT / ".venv-peers" / "bin" / "python"
@@ -121,4 +121,15 @@ PEERS = (
     ),
 )
 
-SERVERS = {one.name: one for one in OURS + PEERS}
+TIMED_CHECKS = ServerUnderTest(
+    "ours-timed-checks",
+    "ours, ICE looked at every 20 ms",
+    f"{_OUR_WORK}; aioice's own way to notice that ICE is through",
+    _module("timed_checks"),
+    "/api/calls",
+    "/healthz",
+    ("aiortc", "av"),
+)
+"""Compared with in ``set_up.py`` alone."""
+
+SERVERS = {one.name: one for one in (*OURS, TIMED_CHECKS, *PEERS)}

@@ -12,15 +12,19 @@ private name                                          what for
 ``._advertised_rwnd``
 ``RTCSctpTransport._outbound_queue, ._sent_queue``    is anything still on its way
 ``RTCRtpReceiver.__jitter_buffer``                    packets in order at once
-``RTCRtpReceiver.__stop_decoder``, ``.receive``       no decoder thread
+``RTCRtpReceiver.receive, .__started, .__codecs,      no decoder thread
+.__rtcp_task, ._run_rtcp, .__stop_decoder``,
+``RTCDtlsTransport._register_rtp_receiver``
 ``RTCRtpReceiver.__remote_streams, __active_ssrc,     a bounded number of sources
 __lsr, __lsr_time``, ``RTCDtlsTransport._rtp_router``
 ``RTCRtpReceiver.__rtcp_task, __rtcp_exited``,        ``close()`` that does not hang
 ``RTCRtpSender.__rtp_task, __rtp_exited,
 __rtcp_task, __rtcp_exited``
 ``RTCPeerConnection.__connect``                       the task that connects has an owner
-``RTCPeerConnection.__certificates``,                 peers with an RSA certificate
-``RTCCertificate._create_ssl_context``
+``RTCPeerConnection.__certificates``,                 one SSL context for all calls, which
+``RTCCertificate._create_ssl_context, ._cert,         takes peers with an RSA certificate
+._key``, ``RTCDtlsTransport._ssl``,
+``rtcdtlstransport.SSL``
 ``RTCIceGatherer._connection``                        the aioice connection
 ``Connection.get_component_candidates``,              127.0.0.1 as a last resort; a range
 ``._protocols``, ``StunProtocol.local_candidate``     of UDP ports
@@ -31,6 +35,7 @@ __rtcp_task, __rtcp_exited``
 ``Connection._query_consent_task``                    no task is left of a quick hang-up
 ``RTCRtpSender._handle_rtcp_packet``, ``._ssrc``      what the peer says that it lost
 ``ice.CONSENT_FAILURES, ice.CONSENT_INTERVAL``        a vanished peer is noticed in time
+``ice.get_host_addresses``                            asked of the kernel: four times cheaper
 ====================================================  =====================================
 """
 
@@ -47,19 +52,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import aiortc.rtcdtlstransport as dtls_module
 import aiortc.rtcsctptransport as sctp_module
 from aioice import Candidate, Connection, ice
 from aioice.candidate import candidate_foundation, candidate_priority
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCSctpTransport
-from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, SRTPProtectionProfile
 from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket, RtpPacket
+
+from .host_addresses import host_addresses
 
 __all__ = [
     "AIOICE_VERSION",
     "AIORTC_VERSION",
     "PortsExhausted",
     "abort",
-    "accept_rsa_certificates",
     "bound_reassembly",
     "configure_process",
     "end_checks_at_once",
@@ -69,6 +76,7 @@ __all__ = [
     "own_connect_task",
     "release_dead_tasks",
     "selected_pair",
+    "share_ssl_context",
     "stop_late_starters",
     "take_over_receiver",
     "transports",
@@ -121,12 +129,17 @@ _ECDSA_SUITES = (
 )
 
 
+_aioice_host_addresses = ice.get_host_addresses
+
+
 class PortsExhausted(OSError):
     """No UDP port of the range is free."""
 
 
 def configure_process() -> None:
     """Set what aiortc and aioice keep as module constants; may be called again."""
+    if ice.get_host_addresses is _aioice_host_addresses:  # and nobody else's, in a test
+        ice.get_host_addresses = host_addresses
     sctp_module.USERDATA_MAX_LENGTH = SCTP_USER_DATA_BYTES
     ice.CONSENT_INTERVAL = CONSENT_INTERVAL_S  # type: ignore[assignment]
     ice.CONSENT_FAILURES = CONSENT_FAILURES
@@ -315,21 +328,48 @@ def end_checks_at_once(transport: RTCDtlsTransport) -> None:
     connection._check_periodic = begin  # type: ignore[method-assign]
 
 
-def accept_rsa_certificates(pc: RTCPeerConnection) -> None:
-    """Offer RSA cipher suites too.
+def share_ssl_context(pc: RTCPeerConnection) -> None:
+    """Have DTLS done with one OpenSSL context for all calls; call when there are transports.
 
-    aiortc offers ECDSA ones only, so that the handshake with a peer whose certificate is
-    RSA (GStreamer 1.22) fails whenever aiortc is the DTLS client.  Our own is ECDSA still.
+    aiortc makes a context for each call and puts the certificate into it.  Here the call's
+    certificate and key, which are its own as before, are put into its connection alone.
+
+    aiortc offers ECDSA suites only, so that the handshake with a peer whose certificate is
+    RSA (GStreamer 1.22) fails whenever aiortc is the DTLS client: the context offers both.
     """
     [certificate] = pc._RTCPeerConnection__certificates  # type: ignore[attr-defined]
-    original = certificate._create_ssl_context
+    fingerprints = certificate.getFingerprints()
+    certificate.getFingerprints = lambda: fingerprints  # is asked for them four times
+    certificate._create_ssl_context = _ssl_context
+    for transport in transports(pc):
+        transport.on("statechange", functools.partial(_certify, transport, certificate))
 
-    def create_ssl_context(*args: Any, **kwargs: Any) -> Any:
-        context = original(*args, **kwargs)
-        context.set_cipher_list(_ECDSA_SUITES + b":" + _RSA_SUITES)
-        return context
 
-    certificate._create_ssl_context = create_ssl_context
+def _certify(transport: RTCDtlsTransport, certificate: RTCCertificate) -> None:
+    """Set the certificate: the connection is there, and has said nothing yet."""
+    if transport.state == "connecting":
+        connection = transport._ssl
+        assert connection is not None
+        connection.use_certificate(certificate._cert)
+        connection.use_privatekey(certificate._key)
+
+
+def _ssl_context(srtp_profiles: list[SRTPProtectionProfile]) -> Any:
+    return _shared_ssl_context(b":".join(one.openssl_profile for one in srtp_profiles))
+
+
+@functools.cache
+def _shared_ssl_context(srtp_profiles: bytes) -> Any:
+    ssl: Any = dtls_module.SSL  # type: ignore[attr-defined]
+    context = ssl.Context(ssl.DTLS_METHOD)
+    # No session of one call is ever taken up by another.
+    context.set_options(ssl.OP_NO_TICKET)
+    context.set_session_cache_mode(ssl.SESS_CACHE_OFF)
+    # Any certificate: aiortc compares it with the fingerprint in the SDP.
+    context.set_verify(ssl.VERIFY_PEER | ssl.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: True)
+    context.set_cipher_list(_ECDSA_SUITES + b":" + _RSA_SUITES)
+    context.set_tlsext_use_srtp(srtp_profiles)
+    return context
 
 
 # --------------------------------------------------------------------------
@@ -358,19 +398,24 @@ def take_over_receiver(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket]
     """Hand every RTP packet to ``on_packet`` as it arrives; call before it starts.
 
     ``on_packet`` runs inside aiortc's receive loop and must not raise.  RTCP statistics
-    and reports go on as before; the decoder thread ends as soon as it was started.
+    and reports go on as before; what aiortc's ``receive()`` does is done without the thread
+    that would decode.
     """
     receiver._RTCRtpReceiver__jitter_buffer = _PacketTap(  # type: ignore[attr-defined]
         receiver, on_packet
     )
-    receive = receiver.receive
+    private: Any = receiver
 
-    async def receive_without_decoder(parameters: Any) -> None:
-        await receive(parameters)
-        # Joins a thread that does nothing but leave: no wait worth the name.
-        receiver._RTCRtpReceiver__stop_decoder()  # type: ignore[attr-defined]
+    async def receive(parameters: Any) -> None:
+        if private._RTCRtpReceiver__started:
+            return
+        for codec in parameters.codecs:
+            private._RTCRtpReceiver__codecs[codec.payloadType] = codec
+        receiver.transport._register_rtp_receiver(receiver, parameters)
+        private._RTCRtpReceiver__rtcp_task = asyncio.ensure_future(receiver._run_rtcp())
+        private._RTCRtpReceiver__started = True
 
-    receiver.receive = receive_without_decoder  # type: ignore[method-assign]
+    receiver.receive = receive  # type: ignore[method-assign]
 
 
 def _forget_old_sources(receiver: RTCRtpReceiver) -> None:

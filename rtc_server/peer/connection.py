@@ -11,7 +11,12 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
 
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from ..errors import CallEnded, CandidateError, OfferError, Outcome, ServerBusy
@@ -105,10 +110,11 @@ class PeerConnection:
         self._close_task: asyncio.Task[None] | None = None
 
         # Never None: that would mean somebody else's STUN server, and a wait for it.
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        # Where all is one bundle, no transport is made for a section that will not have one.
+        bundle = RTCBundlePolicy.MAX_BUNDLE if offer.is_one_bundle else RTCBundlePolicy.BALANCED
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=bundle))
         self._pc.on("datachannel", self._on_data_channel)
         self._connecting = aiortc_internals.own_connect_task(self._pc, self._on_connect_failure)
-        aiortc_internals.accept_rsa_certificates(self._pc)
 
         self.data_channel = DataChannel(
             sink,
@@ -182,6 +188,7 @@ class PeerConnection:
                 self._intake = aiortc_fast_path.RtpIntake(receiver, self.uplink.on_packet)
         if pc.sctp is not None:
             aiortc_internals.bound_reassembly(pc.sctp)
+        aiortc_internals.share_ssl_context(pc)
         for transport in aiortc_internals.transports(pc):
             aiortc_internals.gather_host_candidates(
                 transport, self._settings.udp_ports, self._intake_of(transport)

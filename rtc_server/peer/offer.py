@@ -78,6 +78,9 @@ class Offer:
     accepted: tuple[str, ...] = ()
     """Mids of the sections given to aiortc, in the order of the offer."""
 
+    is_one_bundle: bool = False
+    """They all share the transport of the first one, which is the audio."""
+
     @property
     def caller_sends(self) -> bool:
         """Whether the caller may send audio."""
@@ -149,9 +152,9 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
             continue
         mid = _mid(index, section)
         owner = _transport_owner(offered, mid, section)
-        usable: list[str] = []
+        # In each section of a bundle: of which one aiortc takes them depends on its transport.
+        usable = _candidate_lines(owner)
         if not any(mid in offered.bundle and one in offered.bundle for one, _ in accepted):
-            usable = _candidate_lines(owner)
             candidates += len(usable)
         if section is audio:
             assert opus is not None
@@ -170,6 +173,10 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
 
     mids = tuple(mid for mid, _ in accepted)
     parameters = {} if audio is None or opus is None else _format_parameters(audio, opus)
+    bundled = [mid for mid in offered.bundle if mid in mids]
+    is_one_bundle = (
+        accepted[0][1].kind == "audio" and bundled[:1] == [mids[0]] and set(bundled) == set(mids)
+    )
     return Offer(
         sdp=str(_rewritten(offered, accepted)),
         has_audio=audio is not None and direction != "inactive",
@@ -180,6 +187,7 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         direction=direction,
         offered=offered,
         accepted=mids,
+        is_one_bundle=is_one_bundle,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
 from ..media.opus import Codec, OpusDecoder, OpusError
@@ -106,7 +107,7 @@ class Uplink:
         self._loop = asyncio.get_running_loop()
         self._buffer = ReceiveBuffer(ptime_ms=PIECE_MS)
         # None: libopus where it can be called, and else PyAV after all.
-        self._decoder = OpusDecoder(Codec.PYAV if decoder == "pyav" else None)
+        self._codec = Codec.PYAV if decoder == "pyav" else None
         self._framer = Framer(PIECE_BYTES)
         self._detector = SpeechDetector()
         self._budget = TokenBucket(OVERRATE, BURST_S)
@@ -118,6 +119,11 @@ class Uplink:
         self._timer_at = 0.0
         self._closed = False
         self._complained = False
+
+    @cached_property
+    def _decoder(self) -> OpusDecoder:
+        """Made with the first packet: the caller waits for the answer until then."""
+        return OpusDecoder(self._codec)
 
     def on_packet(self, packet: ArrivedPacket) -> None:
         """Take a packet as it arrives; never raises."""

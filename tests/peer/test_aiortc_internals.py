@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 from importlib.metadata import version
 
 import aioice.ice
+import aiortc.rtcdtlstransport
 import aiortc.rtcrtpreceiver
 import aiortc.rtcsctptransport
 import pytest
 from aioice import Connection
 from aiortc import RTCConfiguration, RTCPeerConnection
-from aiortc.rtcdtlstransport import RTCCertificate
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.sdp import SessionDescription
+from cryptography.hazmat.primitives import hashes
 
 from rtc_server.media.opus import OpusEncoder
 from rtc_server.peer import aiortc_internals
@@ -61,8 +64,11 @@ async def test_every_private_name_is_still_there() -> None:
                     "lsr_time",
                     "rtcp_task",
                     "rtcp_exited",
+                    "started",
+                    "codecs",
                 )
-            ],
+            ]
+            + ["_run_rtcp"],
         ),
         (
             transceiver.sender,
@@ -82,13 +88,15 @@ async def test_every_private_name_is_still_there() -> None:
                 "_sent_queue",
             ],
         ),
-        (transceiver.receiver.transport, ["_rtp_router"]),
+        (transceiver.receiver.transport, ["_rtp_router", "_ssl", "_register_rtp_receiver"]),
         (transceiver.receiver.transport._rtp_router, ["ssrc_table"]),
         (connection, ["_protocols", "_nominated", "_closing", "get_component_candidates"]),
         (connection, ["_query_consent_task", "_check_periodic", "_check_list", "_queue"]),
-        (RTCCertificate.generateCertificate(), ["_create_ssl_context"]),
+        (RTCCertificate.generateCertificate(), ["_create_ssl_context", "_cert", "_key"]),
+        (aiortc.rtcdtlstransport, ["SSL"]),
         (aiortc.rtcsctptransport, ["USERDATA_MAX_LENGTH", "InboundStream", "DataChunk"]),
         (aioice.ice, ["CONSENT_FAILURES", "CONSENT_INTERVAL", "StunProtocol"]),
+        (aioice.ice, ["get_host_addresses"]),
     ]
     missing = [name for owner, wanted in names for name in wanted if not hasattr(owner, name)]
     assert missing == []
@@ -107,6 +115,46 @@ def test_the_overrides_have_the_signatures_of_what_they_replace() -> None:
     )
     receive = inspect.getsource(aiortc.rtcrtpreceiver.RTCRtpReceiver._handle_rtp_packet)
     assert "self.__jitter_buffer.add(packet)" in receive
+
+
+def digest(function: object) -> str:
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]  # type: ignore[arg-type]
+
+
+def test_what_is_done_in_the_place_of_aiortc_is_what_it_does() -> None:
+    """Read the new text and do the same, then write down its digest."""
+    receiver = aiortc.rtcrtpreceiver.RTCRtpReceiver
+    assert digest(receiver.receive) == "d6d8d8d7a0bf4e95"
+    assert digest(RTCCertificate._create_ssl_context) == "aac625bdc264f0a6"
+    assert digest(aiortc_internals._aioice_host_addresses) == "d4a54f9a68c39ff1"
+
+
+def test_the_certificate_is_set_before_the_handshake_begins() -> None:
+    """The connection is made, the state changes, the first message is written: in this order."""
+    start = inspect.getsource(RTCDtlsTransport.start)
+    steps = ("SSL.Connection(", "_set_state(State.CONNECTING)", "_do_handshake()")
+    places = [start.index(one) for one in steps]
+    assert places == sorted(places)
+
+
+async def test_calls_share_an_ssl_context_and_no_certificate() -> None:
+    """Each presents the certificate whose fingerprint its answer has, and no other."""
+    presented = []
+    contexts = set()
+    for _ in range(2):
+        async with call(audio=None) as (peer, client):
+            [ours] = transports(peer.connection._pc)
+            [theirs] = transports(client.pc)
+            assert ours._ssl is not None
+            assert theirs._ssl is not None
+            contexts.add(ours._ssl.get_context())
+            certificate = theirs._ssl.get_peer_certificate(as_cryptography=True)
+            assert certificate is not None
+            digest_of = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+            assert f"a=fingerprint:sha-256 {digest_of}" in client.answer
+            presented.append(digest_of)
+    assert len(contexts) == 1
+    assert presented[0] != presented[1]
 
 
 async def test_packets_are_counted_by_rtcp_and_decoded_by_nobody() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import re
 import threading
 import time
 from types import SimpleNamespace
@@ -207,6 +208,28 @@ async def test_an_unbundled_offer_is_answered_with_two_transports_at_most() -> N
         assert len((await peer.connection.stats())["transports"]) == 2
 
 
+@pytest.mark.parametrize("first", ["audio", "data"])
+async def test_all_of_a_bundle_flows_over_one_transport(first: str) -> None:
+    """Whichever section the group names first, which is the one whose transport is used."""
+
+    def name_first(sdp: str) -> str:
+        group = r"(?m)^a=group:BUNDLE (\S+) (\S+)"
+        return sdp if first == "audio" else re.sub(group, r"a=group:BUNDLE \2 \1", sdp)
+
+    async with call(change_offer=name_first) as (peer, client):
+        client.send({"type": "ping", "t": 1})
+        await client.next_message("pong")
+        await until(lambda: len(peer.sink.audio) > 5)
+        peer.speak(tone(500, 0.1, rate=24_000))
+        await client.wait_for(lambda: len(client.packets) == 6)
+        assert len((await peer.connection.stats())["transports"]) == 1
+        # Those in the offer, and not only such as the caller's checks came from.
+        [transport] = aiortc_internals.transports(peer.connection._pc)
+        known = transport.transport.iceGatherer._connection.remote_candidates
+        assert known
+        assert {one.type for one in known} == {"host"}
+
+
 async def test_video_is_answered_inactive() -> None:
     """An offer with audio and video is a voice call."""
     peer = Peer()
@@ -343,7 +366,7 @@ async def test_a_peer_with_an_rsa_certificate_is_taken() -> None:
     client = RtcClient(peer.place)
     [certificate] = client.pc._RTCPeerConnection__certificates  # type: ignore[attr-defined]
     certificate._key, certificate._cert = _rsa_certificate()
-    aiortc_internals.accept_rsa_certificates(client.pc)
+    aiortc_internals.share_ssl_context(client.pc)
     async with client:
         await peer.connection.wait_connected()
     await peer.close()

@@ -172,6 +172,26 @@ def test_a_bundle_only_section_uses_the_transport_of_the_first() -> None:
     assert offer.sdp.count("a=ice-ufrag:abcd") == 2
 
 
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((BUNDLE, AUDIO, DATA), True),
+        (("a=group:BUNDLE 1 0 2\n", VIDEO, AUDIO, DATA), True),
+        ((BUNDLE, AUDIO), True),
+        ((AUDIO, DATA), False),
+        (("a=group:BUNDLE 0\n", AUDIO, DATA), False),
+        (("a=group:BUNDLE 2 0\n", AUDIO, DATA), False),
+        (("a=group:BUNDLE 0 2\n", DATA, AUDIO), False),
+        (("a=group:BUNDLE 2\n", DATA), False),
+    ],
+)
+def test_one_bundle_is_all_sections_behind_the_audio(
+    parts: tuple[str, ...], expected: bool
+) -> None:
+    """Of those that aiortc is given: video in front of them does not count."""
+    assert parse(sdp(SESSION, *parts)).is_one_bundle is expected
+
+
 def test_a_rejected_section_is_not_offered() -> None:
     """Port 0 alone: no audio then."""
     audio = AUDIO.replace("audio 9", "audio 0")
@@ -266,7 +286,8 @@ def test_candidates_that_must_not_be_used_are_left_out(address: str) -> None:
     """Neither multicast, broadcast or unspecified addresses are sent to nor names resolved."""
     offer = parse(with_candidates(candidate(1, address) + candidate(2)))
     assert offer.candidates == 1
-    assert offer.sdp.count("a=candidate:") == 1
+    assert offer.sdp.count("a=candidate:1 ") == 0
+    assert offer.sdp.count("a=candidate:2 ") == 2  # once in each section of the bundle
     assert f" {address} 40001 typ" not in offer.sdp
 
 
