@@ -15,6 +15,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from ..errors import CallEnded, CandidateError, OfferError, Outcome, ServerBusy
+from ..headroom import Headroom
 from ..media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from ..messages import ClientMessage, ServerMessage
 from ..metrics import Metrics
@@ -75,6 +76,7 @@ class PeerConnection:
         offer: what the caller offered; see :func:`~rtc_server.peer.offer.parse_offer`.
         playout: the agent's audio; call ``downlink.wake()`` after writing to it.
         sink: is called with what the caller says and sends.
+        headroom: as for :class:`~rtc_server.peer.downlink.Downlink`.
         clock: monotonic seconds.
 
     Attributes:
@@ -91,6 +93,7 @@ class PeerConnection:
         metrics: Metrics,
         playout: PlayoutBuffer,
         sink: PeerSink,
+        headroom: Headroom | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         aiortc_internals.configure_process()
@@ -125,7 +128,12 @@ class PeerConnection:
             self.uplink = Uplink(sink, metrics=metrics, decoder=settings.decoder, clock=clock)
         if offer.caller_hears:
             self.downlink = Downlink(
-                playout, fec=offer.fec, on_frame=sink.on_frame_sent, metrics=metrics, clock=clock
+                playout,
+                fec=offer.fec,
+                on_frame=sink.on_frame_sent,
+                metrics=metrics,
+                headroom=headroom,
+                clock=clock,
             )
 
     async def __aenter__(self) -> Self:
