@@ -274,6 +274,26 @@ async def test_a_worker_that_stands_still_gets_no_calls_until_it_goes_on() -> No
             assert three.worker == 0
 
 
+async def test_workers_without_headroom_get_no_calls_and_refuse_those_of_nobody_else() -> None:
+    """By their own measure: one that is full leaves calls to the other, two make a 503."""
+    async with Front.running() as front, front.call() as one, front.call(session_id="s") as two:
+        one.client.send({"type": "text", "data": "work"})
+        await until(lambda: front.state_of(one.worker) is WorkerState.BUSY, 60)
+        assert await front.get("/readyz") == 200
+        assert await front.metric("rtc_load_ratio") > 0.5
+        async with front.call() as three:
+            assert three.worker == two.worker != one.worker
+        two.client.send({"type": "text", "data": "work"})
+        await until(lambda: front.state_of(two.worker) is WorkerState.BUSY, 60)
+        assert await front.get("/readyz") == 503
+        status, problem = await front.offer(two.client.pc.localDescription.sdp)
+        assert (status, problem["status"]) == (503, 503)
+        assert front.calls.active == 2
+        async with front.call(session_id="s") as instead:
+            assert instead.worker == two.worker
+            assert await instead.is_answered()
+
+
 # -- as a process ------------------------------------------------------------------------------
 
 
