@@ -45,6 +45,7 @@ __all__ = ["PhaseReport", "Report", "run_load"]
 _SETTLE_S = 1.5
 _PAUSE_S = 0.8
 _WARM_UP_CALLS = 2
+_REFUSALS = 5
 _STORY_CALLS = 5
 _STORY_HZ = 440.0
 
@@ -180,16 +181,19 @@ class _Load:
         await asyncio.sleep(0.3)
 
     async def _fill(self, pace_s: float) -> None:
-        """Call after call, each of which speaks from then on, until one is refused."""
-        while len(self.calls) < self._number and not self._was_refused:
+        """Call after call, each of which speaks from then on, until they are refused."""
+        refusals = 0
+        while len(self.calls) < self._number and refusals < _REFUSALS:
             try:
                 call = await self._place(len(self.calls) * 37)
             except _Refused:
-                self._was_refused = True
+                refusals += 1
             else:
+                refusals = 0
                 call.talk(self._signal.speech)
                 self.calls.append(call)
-                await asyncio.sleep(pace_s)
+            await asyncio.sleep(pace_s)
+        self._was_refused = refusals == _REFUSALS
         self._number = len(self.calls)
 
     async def _phase(self, name: str, seconds: float) -> None:
@@ -355,7 +359,7 @@ async def run_load(
         calls: how many; with ``until_refused`` at most.
         seconds: how long each phase is measured; it settles before.
         until_refused: seconds from call to call, of which each speaks at once, until the server
-            refuses one; None: all are placed, and a refusal is an error.
+            refuses five in a row; None: all are placed, and a refusal is an error.
 
     Raises:
         ConnectionError: a call could not be placed.

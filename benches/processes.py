@@ -104,8 +104,8 @@ def place_load(
     """The report of the load client, see ``load_client.py``.
 
     Args:
-        pace_s: seconds from call to call, each of which speaks at once, until one is refused or
-            there are so many; None: all are placed as fast as that goes, and none is refused.
+        pace_s: seconds from call to call, each of which speaks at once, until five in a
+            row are refused or there are so many; None: all are placed as fast as that goes.
 
     Raises:
         LoadFailed: the client ended otherwise.

@@ -17,8 +17,8 @@ WINDOW_S = 4.0
 agent that warms up, is a small part of it; an overload fills it."""
 
 FULL_LOAD = 0.85
-"""No call is taken that would bring the load above this.  Calls were on time up to about 0.9; the
-rest is for callers who were silent while their calls were taken and then speak."""
+"""No call is taken that would bring the load above this.  Calls were on time up to here and
+late above 0.9; what is between is for callers who were silent when they were taken."""
 
 ROOM_LOAD = 0.80
 """Once full, calls are taken again below this, so that it does not change with every beat."""

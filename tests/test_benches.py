@@ -329,7 +329,7 @@ async def test_a_load_run_measures_a_real_call(monkeypatch: pytest.MonkeyPatch) 
     assert figures["setup"]
 
 
-async def test_calls_are_placed_until_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_calls_are_placed_until_they_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each speaks from the start; what is measured is those that were taken."""
     monkeypatch.setattr(load_client, "_WARM_UP_CALLS", 0)
     monkeypatch.setattr(load_client, "_SETTLE_S", 0.2)

@@ -64,13 +64,15 @@ class Server:
         thread_time: Callable[[], float] | None = None,
         **agent: Any,
     ) -> AsyncIterator[Self]:
-        """A server on a free port; ``agent`` goes to ``LlmAgent``."""
+        """A server on a free port; ``agent`` goes to ``LlmAgent``.
+
+        What else the machine does refuses no call: the loop's time counts where it is given.
+        """
         loaded = LoadedAgent.from_object("scripted", LlmAgent(name="scripted", model=llm, **agent))
         async with (
-            run_server(settings or Settings(port=0), loaded, thread_time=thread_time) as (
-                url,
-                calls,
-            ),
+            run_server(
+                settings or Settings(port=0), loaded, thread_time=thread_time or (lambda: 0.0)
+            ) as (url, calls),
             # No connection is kept alive: what is open is to be that of calls.
             aiohttp.ClientSession(
                 base_url=url, connector=aiohttp.TCPConnector(force_close=True)
