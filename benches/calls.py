@@ -30,7 +30,7 @@ from .plot import bars_svg
 from .processes import LoadFailed, place_load, serving
 from .under_test.catalogue import OURS, PEERS, SERVERS, ServerUnderTest
 
-__all__ = ["figures_of", "summary", "table", "with_table"]
+__all__ = ["RESULTS", "figures_of", "machine", "summary", "table", "versions", "with_table"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -121,13 +121,16 @@ def summary(runs: Sequence[dict[str, float | None]]) -> dict[str, dict[str, floa
     return made
 
 
-def table(columns: Sequence[tuple[str, dict[str, dict[str, float]]]]) -> str:
+def table(
+    columns: Sequence[tuple[str, dict[str, dict[str, float]]]],
+    rows: Sequence[tuple[str, str, str]] = ROWS,
+) -> str:
     """Markdown: a row a figure, a column a server; medians, least and most in brackets."""
     lines = [
         "| figure | " + " | ".join(title for title, _ in columns) + " |",
         "|---|" + "---|" * len(columns),
     ]
-    for key, title, spec in ROWS:
+    for key, title, spec in rows:
         cells = [_cell(one.get(key), spec) for _, one in columns]
         if any(cells):
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
@@ -231,7 +234,7 @@ class _Bench:
         """All that is kept of it."""
         return {
             "taken_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            "machine": _machine(),
+            "machine": machine(),
             "settings": {
                 "runs": self._options.runs,
                 "seconds_a_phase": self._options.seconds,
@@ -242,7 +245,7 @@ class _Bench:
                     "title": one.title,
                     "work": one.work,
                     "calls": self.calls_of(one),
-                    "versions": _versions(one),
+                    "versions": versions(one),
                     "figures": summary(self.runs[one.name]),
                 }
                 for one in self._servers
@@ -253,7 +256,8 @@ class _Bench:
         }
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What a result was taken on."""
     info = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
     return {
@@ -266,7 +270,8 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _versions(server: ServerUnderTest) -> dict[str, str]:
+def versions(server: ServerUnderTest) -> dict[str, str]:
+    """Of the packages that a server's result depends on."""
     code = "import sys, importlib.metadata as m; print(*(m.version(one) for one in sys.argv[1:]))"
     done = subprocess.run(
         [str(server.python), "-c", code, *server.packages],

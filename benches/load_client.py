@@ -45,6 +45,7 @@ __all__ = ["PhaseReport", "Report", "run_load"]
 _SETTLE_S = 1.5
 _PAUSE_S = 0.8
 _WARM_UP_CALLS = 2
+_REFUSALS = 5
 _STORY_CALLS = 5
 _STORY_HZ = 440.0
 
@@ -84,6 +85,7 @@ class Report:
     """Calls that the server, or the load on it, ended."""
     complaints: dict[str, int]
     """What the server said of it: codes of ``error``, reasons of ``goaway``, how often each."""
+    was_refused: bool = False
     phases: list[PhaseReport] = field(default_factory=list)
     last_old_audio_ms: dict[str, float] | None = None
 
@@ -99,6 +101,10 @@ class _Span:
     client_cpu_s: float
 
 
+class _Refused(ConnectionError):
+    """The server has no room for the call."""
+
+
 class _Load:
     """One run's calls and what is measured meanwhile."""
 
@@ -110,14 +116,20 @@ class _Load:
         self._signal = make_probe_signal()
         self._spans: list[_Span] = []
         self._stories: list[tuple[LightCall, float]] = []
+        self._was_refused = False
         self.calls: list[LightCall] = []
 
-    async def run(self, phases: Sequence[str], seconds: float) -> Report:
+    async def run(
+        self, phases: Sequence[str], seconds: float, until_refused: float | None
+    ) -> Report:
         async with aiohttp.ClientSession() as self._http:
             before_floor = _floor_s(self._pid)
             await self._warm_up()
             idle = usage_of(self._pid)
-            await self._set_up()
+            if until_refused is None:
+                await self._set_up()
+            else:
+                await self._fill(until_refused)
             connected = usage_of(self._pid)
             busy = connected
             gc.collect()
@@ -137,12 +149,18 @@ class _Load:
 
         async def signalling(sdp: str) -> str:
             async with self._http.post(self._url, json=self._server.offer(sdp)) as response:
+                if response.status == 503:
+                    raise _Refused(await response.text())
                 if response.status not in (200, 201):
                     raise ConnectionError(f"{response.status}: {await response.text()}")
                 answer: str = (await response.json(content_type=None))["sdp"]
                 return answer
 
-        await call.place(signalling)
+        try:
+            await call.place(signalling)
+        except _Refused:
+            await call.close()
+            raise
         return call
 
     async def _warm_up(self) -> None:
@@ -161,6 +179,22 @@ class _Load:
             # 37 frames further each: chirps of the calls fall at all times.
             self.calls.append(await self._place(number * 37))
         await asyncio.sleep(0.3)
+
+    async def _fill(self, pace_s: float) -> None:
+        """Call after call, each of which speaks from then on, until they are refused."""
+        refusals = 0
+        while len(self.calls) < self._number and refusals < _REFUSALS:
+            try:
+                call = await self._place(len(self.calls) * 37)
+            except _Refused:
+                refusals += 1
+            else:
+                refusals = 0
+                call.talk(self._signal.speech)
+                self.calls.append(call)
+            await asyncio.sleep(pace_s)
+        self._was_refused = refusals == _REFUSALS
+        self._number = len(self.calls)
 
     async def _phase(self, name: str, seconds: float) -> None:
         kind, _, share = name.partition("-")
@@ -213,6 +247,7 @@ class _Load:
             client_late_ms=max(call.latest_send_s for call in self.calls) * 1000,
             calls_lost=sum(not call.is_up for call in self.calls),
             complaints=_complaints(self.calls),
+            was_refused=self._was_refused,
             phases=[self._phase_report(one, floor_s, streams, heard) for one in self._spans],
             last_old_audio_ms=self._last_old_audio(heard),
         )
@@ -315,18 +350,22 @@ async def run_load(
     calls: int,
     phases: Sequence[str],
     seconds: float,
+    until_refused: float | None = None,
 ) -> Report:
     """Places the calls, lives through the phases, hangs up.
 
     Args:
         pid: the server's process, whose use of CPU and memory is measured.
+        calls: how many; with ``until_refused`` at most.
         seconds: how long each phase is measured; it settles before.
+        until_refused: seconds from call to call, of which each speaks at once, until the server
+            refuses five in a row; None: all are placed, and a refusal is an error.
 
     Raises:
         ConnectionError: a call could not be placed.
     """
     offer_loopback_where_alone()
-    return await _Load(server, port, pid, calls).run(phases, seconds)
+    return await _Load(server, port, pid, calls).run(phases, seconds, until_refused)
 
 
 def _finite(value: Any) -> Any:
@@ -355,6 +394,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20)
     parser.add_argument("--phases", default="speaking")
     parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--until-refused", type=float, metavar="PACE")
     options = parser.parse_args()
     report = asyncio.run(
         run_load(
@@ -364,6 +404,7 @@ def main() -> None:
             calls=options.calls,
             phases=options.phases.split(","),
             seconds=options.seconds,
+            until_refused=options.until_refused,
         )
     )
     json.dump(to_json(report), sys.stdout)

@@ -94,9 +94,18 @@ def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
 
 
 def place_load(
-    running: Running, *, calls: int, phases: Sequence[str], seconds: float
+    running: Running,
+    *,
+    calls: int,
+    phases: Sequence[str],
+    seconds: float,
+    pace_s: float | None = None,
 ) -> dict[str, Any]:
     """The report of the load client, see ``load_client.py``.
+
+    Args:
+        pace_s: seconds from call to call, each of which speaks at once, until five in a
+            row are refused or there are so many; None: all are placed as fast as that goes.
 
     Raises:
         LoadFailed: the client ended otherwise.
@@ -113,7 +122,9 @@ def place_load(
         f"--phases={','.join(phases)}",
         f"--seconds={seconds}",
     ]
-    timeout_s = calls * 2.0 + len(phases) * (seconds + 3.0) + _CLIENT_MARGIN_S
+    if pace_s is not None:
+        command.append(f"--until-refused={pace_s}")
+    timeout_s = calls * (2.0 + (pace_s or 0.0)) + len(phases) * (seconds + 3.0) + _CLIENT_MARGIN_S
     try:
         done = subprocess.run(
             command, cwd=CHECKOUT, capture_output=True, text=True, timeout=timeout_s, check=False

@@ -10,6 +10,8 @@ from .agent.agent_runtime import AgentRuntime
 from .agent.loader import LoadedAgent, load_agent
 from .auth import Tokens
 from .calls import Calls
+from .headroom import Headroom
+from .load_meter import LoadMeter
 from .loop_watch import LoopWatch
 from .media import opus
 from .metrics import Metrics
@@ -44,13 +46,17 @@ async def serve(settings: Settings, *, on_started: Callable[[str], None]) -> Non
 
 @asynccontextmanager
 async def run_server(
-    settings: Settings, agent: LoadedAgent | None = None
+    settings: Settings,
+    agent: LoadedAgent | None = None,
+    *,
+    thread_time: Callable[[], float] | None = None,
 ) -> AsyncIterator[tuple[str, Calls]]:
     """A running server; leaving the context closes it with all its calls.
 
     Args:
         settings: what the operator chose.
         agent: serves this agent instead of the one that ``settings`` names.
+        thread_time: as in :func:`run_calls`.
 
     Yields:
         The URL of the page, and the calls.
@@ -65,7 +71,9 @@ async def run_server(
     tokens = None if settings.auth_secret is None else Tokens(settings.auth_secret)
     tls = tls_context(settings)
     async with AsyncExitStack() as stack:
-        calls = await stack.enter_async_context(run_calls(settings, metrics, agent))
+        calls = await stack.enter_async_context(
+            run_calls(settings, metrics, agent, thread_time=thread_time)
+        )
         web_app = make_web_app(calls, settings, metrics, tokens, find_web_dir())
         runner = ProblemRunner(web_app, shutdown_timeout=1.0)
         await runner.setup()
@@ -80,12 +88,14 @@ async def run_calls(
     agent: LoadedAgent | None = None,
     *,
     on_ended: Callable[[str], None] | None = None,
+    thread_time: Callable[[], float] | None = None,
 ) -> AsyncIterator[Calls]:
     """The agent, ready, and its calls; leaving the context ends them all.
 
     Args:
         agent: serves this agent instead of the one that ``settings`` names.
         on_ended: is given the id of each call that has ended.
+        thread_time: seconds that the loop's thread has wanted to run; None: it is measured.
 
     Raises:
         ConfigurationError: the agent cannot be loaded.
@@ -101,10 +111,20 @@ async def run_calls(
         runtime = await stack.enter_async_context(AgentRuntime(loaded, settings, metrics))
         await runtime.warm_up()
         opus.codec_in_use()  # loaded and tried now, and not in the first call
+        # Who says how many calls there may be is not contradicted by a measure.
+        headroom = Headroom(refuses=settings.limits.max_calls is None)
         calls = await stack.enter_async_context(
-            Calls({loaded.name: runtime}, settings=settings, metrics=metrics, on_ended=on_ended)
+            Calls(
+                {loaded.name: runtime},
+                settings=settings,
+                metrics=metrics,
+                headroom=headroom,
+                on_ended=on_ended,
+            )
         )
-        stack.enter_context(LoopWatch(metrics))
+        meter = LoadMeter(headroom, metrics, calls=lambda: calls.active, thread_time=thread_time)
+        stack.enter_context(meter)
+        stack.enter_context(LoopWatch(metrics, on_beat=meter.beat))
         yield calls
 
 

@@ -14,6 +14,7 @@ from .agent.agent_runtime import AgentRuntime
 from .agent.session_store import StoredSession
 from .call_service import CallOffer, PlacedCall, make_call_id
 from .errors import BadRequest, CallError, CallNotFound, Outcome, ServerBusy
+from .headroom import Headroom
 from .logs import call_id as log_call_id
 from .media_bridge import CallIdentity, MediaBridge
 from .metrics import Metrics
@@ -54,6 +55,8 @@ class Calls:
 
     Args:
         runtimes: the agents served, by name; the first is the default.
+        headroom: says whether there is room for a call, and what those there are must save;
+            None: nothing is measured.
         on_ended: is given the id of each call that has ended and is closed.
         clock: monotonic seconds.
     """
@@ -64,6 +67,7 @@ class Calls:
         *,
         settings: Settings,
         metrics: Metrics,
+        headroom: Headroom | None = None,
         on_ended: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +75,7 @@ class Calls:
         self._on_ended = on_ended
         self._settings = settings
         self._metrics = metrics
+        self._headroom = headroom or Headroom(refuses=False)
         self._clock = clock
         self._calls: dict[str, _Call] = {}
         self._by_session: dict[tuple[str, str, str], _Call] = {}
@@ -115,12 +120,24 @@ class Calls:
     @property
     def is_ready(self) -> bool:
         """Whether another call would be taken."""
-        return not self._draining and not self._is_full
+        return not self._draining and not self._is_full and self._headroom.takes(self.active)
+
+    @property
+    def load(self) -> float:
+        """The load that these calls come to, those that were just placed among them; 1 is all."""
+        return self._headroom.load_of(self.active)
 
     @property
     def _is_full(self) -> bool:
         limit = self._settings.limits.max_calls
         return limit is not None and self.active >= limit
+
+    def _takes_over(self, offer: CallOffer) -> bool:
+        """Whether the call takes the place of one that goes on: then it adds no load."""
+        if offer.session_id is None:
+            return False
+        key = (offer.agent or self.agent_name, offer.user_id, offer.session_id)
+        return key in self._by_session
 
     async def place(self, offer: CallOffer) -> PlacedCall:
         """Place a call and give its answer SDP as soon as there is one.
@@ -133,6 +150,8 @@ class Calls:
         self._check_draining()
         if self._is_full:
             raise ServerBusy("The server is full.", _RETRY_AFTER_S)
+        if not self._headroom.takes(self.active) and not self._takes_over(offer):
+            raise ServerBusy("The server has no room for another call.", _RETRY_AFTER_S)
         self._placing += 1
         try:
             identity, parsed = await self._admit(offer)
@@ -184,6 +203,7 @@ class Calls:
             self._runtimes[identity.agent],
             settings=self._settings,
             metrics=self._metrics,
+            headroom=self._headroom,
             clock=self._clock,
         )
         call = _Call(bridge)

@@ -162,7 +162,11 @@ def main() -> None:
     help="Address to offer beside the machine's own (1:1 NAT).",
 )
 @_udp_ports_option
-@_option("--max-calls", type=click.IntRange(1), help="Calls at once; more get 503.")
+@_option(
+    "--max-calls",
+    type=click.IntRange(1),
+    help="Calls at once; more get 503. Not given: as many as there is headroom for, by measure.",
+)
 @_option("--max-call-seconds", type=_SECONDS, help="Longest call.")
 @_option("--idle-seconds", type=_SECONDS, help="A call in which nobody speaks this long ends.")
 @_option(

@@ -13,7 +13,7 @@ import sysconfig
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -35,10 +35,19 @@ class LoopWatch:
         metrics: ``rtc_event_loop_lag_seconds`` gets each beat's delay.
         period_s: between two beats.
         blocked_s: a longer delay is logged, with the place in the code that caused it.
+        on_beat: is given the time of each beat, in monotonic seconds, and its delay.
     """
 
-    def __init__(self, metrics: Metrics, *, period_s: float = 0.1, blocked_s: float = 0.25) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        period_s: float = 0.1,
+        blocked_s: float = 0.25,
+        on_beat: Callable[[float, float], None] | None = None,
+    ) -> None:
         self._metrics = metrics
+        self._on_beat = on_beat
         self._period_s = period_s
         self._blocked_s = blocked_s
         self._due = 0.0
@@ -73,8 +82,11 @@ class LoopWatch:
         self._timer = self._loop.call_later(self._period_s, self._beat)
 
     def _beat(self) -> None:
-        lag_s = max(0.0, time.monotonic() - self._due)
+        now = time.monotonic()
+        lag_s = max(0.0, now - self._due)
         self._metrics.event_loop_lag.observe(lag_s)
+        if self._on_beat is not None:
+            self._on_beat(now, lag_s)
         if lag_s > self._blocked_s:
             place, self._culprit = self._culprit or "an unknown place", None
             logger.warning(

@@ -27,6 +27,7 @@ from .agent.live_events import AgentFailed
 from .agent.live_session import LiveSession
 from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
+from .headroom import Headroom
 from .media.pcm import Framer
 from .media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from .media.speech_detector import SpeechDetector
@@ -89,6 +90,7 @@ class MediaBridge:
         identity: who is in the call.
         offer: the caller's offer, parsed.
         runtime: the agent.
+        headroom: says what the downlink must save.
         clock: monotonic seconds.
     """
 
@@ -100,6 +102,7 @@ class MediaBridge:
         *,
         settings: Settings,
         metrics: Metrics,
+        headroom: Headroom | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.identity = identity
@@ -133,7 +136,13 @@ class MediaBridge:
         self._detector = SpeechDetector()
         self._microphone_budget = TokenBucket(OVERRATE, BURST_S)
         self.peer = PeerConnection(
-            offer, settings=settings, metrics=metrics, playout=playout, sink=self, clock=clock
+            offer,
+            settings=settings,
+            metrics=metrics,
+            playout=playout,
+            sink=self,
+            headroom=headroom,
+            clock=clock,
         )
 
     # ------------------------------------------------------------------

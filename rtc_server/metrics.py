@@ -166,6 +166,11 @@ class Metrics:
             buckets=_SHORT_SECONDS,
             registry=registry,
         )
+        self.load = Gauge(
+            "rtc_load_ratio",
+            "Of the event loop's time, how much it needed in the last seconds.",
+            registry=registry,
+        )
         self.worker_crashes = Counter(
             "rtc_worker_crashes",
             "Worker processes that ended unasked (with several workers).",

@@ -34,7 +34,7 @@ class Limits:
     """Unsent data-channel bytes; a client that lets more pile up is disconnected."""
 
     max_calls: int | None = None
-    """Calls at once; more get 503. None: no limit."""
+    """Calls at once; more get 503. None: as many as the event loop has time for, by measure."""
 
     max_call_s: float | None = None
     """Longest call; ``goaway`` is sent before it ends. None: no limit."""

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benches import floor, libopus, load_client
+from benches import floor, libopus, load_client, overload
 from benches.analysis import (
     OnTime,
     Stream,
@@ -39,14 +39,14 @@ from benches.probe_signal import (
     to_s16,
 )
 from benches.process_usage import parse_cpu_s, run_time_s, usage_of
-from benches.processes import Running
+from benches.processes import LoadFailed, Running
 from benches.set_up import SetUp, measure_set_ups
 from benches.set_up import table as set_up_table
 from benches.under_test.bypassed import LoopBackSession, adk_bypassed
-from benches.under_test.catalogue import OURS, SERVERS
+from benches.under_test.catalogue import BY_HEADROOM, OURS, PEERS, SERVERS
 from rtc_server import app
 from rtc_server.agent.live_session import LiveSession
-from rtc_server.settings import Settings
+from rtc_server.settings import Limits, Settings
 
 BENCHES = Path(__file__).resolve().parent.parent / "benches"
 
@@ -356,3 +356,42 @@ def test_the_table_of_set_ups_has_medians_and_quartiles() -> None:
     """A row for each server."""
     text = set_up_table({"ours": [SetUp(n, 2 * n) for n in (1.0, 2.0, 3.0, 4.0, 5.0)]})
     assert "| ours, ADK bypassed | 5 | 3.0 (2.0 to 4.0) | 6.0 (4.0 to 8.0) |" in text
+
+
+async def test_calls_are_placed_until_they_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each speaks from the start; what is measured is those that were taken."""
+    monkeypatch.setattr(load_client, "_WARM_UP_CALLS", 0)
+    monkeypatch.setattr(load_client, "_SETTLE_S", 0.2)
+    settings = Settings(port=0, agent="loopback", limits=Limits(max_calls=2))
+    with adk_bypassed() as agent:
+        async with app.run_server(settings, agent) as (url, _):
+            report = await run_load(
+                SERVERS[OURS[1].name],
+                port=urlsplit(url).port or 0,
+                pid=os.getpid(),
+                calls=5,
+                phases=["speaking"],
+                seconds=1.0,
+                until_refused=0.05,
+            )
+    assert report.was_refused
+    assert report.calls == 2
+    assert report.calls_lost == 0
+    figures = overload.figures_of(to_json(report))
+    assert figures["taken"] == 2
+    assert set(figures) == {key for key, _, _ in overload.ROWS}
+
+
+def test_a_server_that_refuses_no_call_has_no_result() -> None:
+    """It was not brought to its limit, or has none."""
+    with pytest.raises(LoadFailed, match="120 calls"):
+        overload.figures_of({"was_refused": False, "calls": 120, "phases": []})
+
+
+def test_only_the_bench_of_overload_lets_a_server_refuse_calls() -> None:
+    """Where the most calls on time are searched, those that are late are taken, too."""
+    for one in OURS:
+        limited, unlimited = one.command(8080), BY_HEADROOM[one.name].command(8080)
+        assert limited == [*unlimited, "--max-calls", "1000"]
+        assert "--max-calls" not in unlimited
+    assert not any("--max-calls" in one.command(8080) for one in PEERS)

@@ -45,6 +45,18 @@ async def test_each_beat_is_measured_and_the_thread_ends() -> None:
     assert not [one for one in threading.enumerate() if one.name == "loop-watch"]
 
 
+async def test_each_beat_is_told_with_its_delay() -> None:
+    """The time is that of the beat, and a stall is in the delay of the next one."""
+    told: list[tuple[float, float]] = []
+    with LoopWatch(Metrics(), period_s=0.02, on_beat=lambda *beat: told.append(beat)):
+        await until(lambda: len(told) >= 2)
+        begun_at = time.monotonic()
+        blocking_tool()
+        await until(lambda: told[-1][0] >= begun_at + 0.3)
+    assert [at for at, _ in told] == sorted(at for at, _ in told)
+    assert max(lag_s for _, lag_s in told) >= 0.27
+
+
 def test_the_callers_place_is_named_and_not_the_librarys() -> None:
     """A stack that ends in the standard library is the caller's affair."""
     stack = [

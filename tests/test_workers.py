@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from rtc_server.call_service import CallOffer
 from rtc_server.errors import (
+    BadRequest,
     CallError,
     CallNotFound,
     CandidateError,
@@ -65,6 +67,27 @@ class TestPlacement:
         table.end("call-4")
         assert table.choose(None) == 1
         assert [table.calls_of(number) for number in range(3)] == [2, 1, 2]
+
+    def test_a_worker_whose_calls_cost_more_gets_fewer(self) -> None:
+        table = placement(2)
+        for number in range(8):
+            table.place(f"call-{number}", number % 2, None)
+        table.set_load(0, 0.6)
+        table.set_load(1, 0.3)
+        chosen = []
+        for number in range(8, 20):
+            chosen.append(table.choose(None))
+            table.place(f"call-{number}", chosen[-1], None)
+        assert chosen[:6] == [1] * 6  # as many as 0.3 of load is worth
+        assert set(chosen[7:]) == {0, 1}
+
+    def test_idle_workers_are_told_apart_by_their_calls_alone(self) -> None:
+        table = placement(2)
+        table.set_load(0, 0.09)
+        assert table.choose(None) == 0
+        table.place("call", 0, None)
+        table.set_load(1, 0.10)
+        assert table.choose(None) == 1
 
     def test_a_conversation_stays_with_its_worker_also_after_its_calls(self) -> None:
         table = placement()
@@ -303,6 +326,7 @@ class TestSummedMetrics:
         for metrics, count in ((one, 2), (two, 3)):
             metrics.calls.labels("hangup").inc(count)
             metrics.calls_active.set(count)
+            metrics.load.set(count / 10)
             metrics.response.observe(0.4)
         front.calls.labels("internal_error").inc()
 
@@ -316,6 +340,7 @@ class TestSummedMetrics:
         assert got['rtc_calls_total{outcome="hangup"}'] == 5
         assert got['rtc_calls_total{outcome="internal_error"}'] == 1
         assert got["rtc_calls_active"] == 5
+        assert got["rtc_load_ratio"] == 0.3
         assert got["rtc_response_seconds_count"] == 2
         assert got['rtc_response_seconds_bucket{le="0.5"}'] == 2
         alone = samples(front.exposition())
@@ -479,6 +504,30 @@ class TestRemoteCalls:
             assert not calls.is_ready
             calls.take_pulse(0, is_ready=True)
             assert calls.is_ready
+
+    async def test_a_pulse_says_which_worker_is_the_least_loaded(self) -> None:
+        async with self.one_of_two() as (calls, workers):
+            calls.take_pulse(0, is_ready=True, load=0.7)
+            calls.take_pulse(1, is_ready=True, load=0.4)
+            placing = asyncio.create_task(calls.place(self.OFFER))
+            asked = await workers[1].next()
+            workers[1].say({"id": asked["id"], "error": error_to_wire(BadRequest("no"))})
+            with pytest.raises(BadRequest):
+                await placing
+
+    async def test_a_conversation_reaches_its_worker_also_when_that_has_no_room(self) -> None:
+        async with self.one_of_two() as (calls, workers):
+            calls.placement.place("a", 1, ("agent", "ann", "s"))
+            calls.placement.hold("a", 1, ("agent", "ann", "s"))
+            for worker in (0, 1):
+                calls.take_pulse(worker, is_ready=False)
+            assert not calls.is_ready
+            placing = asyncio.create_task(calls.place(replace(self.OFFER, session_id="s")))
+            asked = await workers[1].next()
+            second_id = asked["with"]["offer"]["call_id"]
+            placed = {"call_id": second_id, "session_id": "s", "user_id": "ann", "answer_sdp": ""}
+            workers[1].say({"id": asked["id"], "result": placed})
+            assert (await placing).call_id == second_id
 
     async def test_a_call_being_placed_counts_and_its_end_is_known_if_nobody_waits(self) -> None:
         async with self.one_of_two(max_calls=1) as (calls, workers):

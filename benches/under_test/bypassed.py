@@ -4,14 +4,14 @@ The stand-in takes the place of :class:`~rtc_server.agent.live_session.LiveSessi
 media bridge asks for one (``AgentRuntime.open_live_session``): everything above and below is
 what is served otherwise, the agent's events and the queue they wait in included.
 
-Run: ``python -m benches.under_test.bypassed PORT``.
+Run: ``python -m benches.under_test.bypassed PORT [--max-calls N]``.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, cast
@@ -27,7 +27,7 @@ from rtc_server.agent.live_events import (
 )
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
-from rtc_server.settings import Settings
+from rtc_server.settings import Limits, Settings
 
 from ..agents.loopback import root_agent
 from ..loop_back import LoopBack, is_silent, story
@@ -123,15 +123,20 @@ def adk_bypassed() -> Iterator[LoadedAgent]:
         yield LoadedAgent.from_object("loopback", root_agent)
 
 
-async def serve_bypassed(port: int) -> None:
+async def serve_bypassed(port: int, max_calls: int | None = None) -> None:
     """Serve until killed."""
+    settings = Settings(port=port, agent="loopback", limits=Limits(max_calls=max_calls))
     with (
         adk_bypassed() as agent,
         mock.patch.object(app, "load_agent_named", return_value=agent),
     ):
-        await app.serve(Settings(port=port, agent="loopback"), on_started=print)
+        await app.serve(settings, on_started=print)
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("--max-calls", type=int)
+    options = parser.parse_args()
     logs.configure("text", "warning")
-    asyncio.run(serve_bypassed(int(sys.argv[1])))
+    asyncio.run(serve_bypassed(options.port, options.max_calls))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OURS", "PEERS", "SERVERS", "TIMED_CHECKS", "ServerUnderTest"]
+__all__ = ["BY_HEADROOM", "OURS", "PEERS", "SERVERS", "TIMED_CHECKS", "ServerUnderTest"]
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _PEERS_PYTHON = _CHECKOUT / ".venv-peers" / "bin" / "python"
@@ -46,15 +46,18 @@ class ServerUnderTest:
         return body
 
 
-def _module(name: str, *, peer: bool = False) -> Callable[[int], list[str]]:
+_NO_REFUSAL = ("--max-calls", "1000")
+"""How many calls are on time is tried out: the server must not refuse those that would not be."""
+
+
+def _module(name: str, *options: str, peer: bool = False) -> Callable[[int], list[str]]:
     python = str(_PEERS_PYTHON) if peer else sys.executable
-    return lambda port: [python, "-m", f"benches.under_test.{name}", str(port)]
+    return lambda port: [python, "-m", f"benches.under_test.{name}", str(port), *options]
 
 
-def _serve(port: int) -> list[str]:
-    agent = "benches.agents.loopback:root_agent"
-    options = ["--port", str(port), "--log-level", "warning"]
-    return [sys.executable, "-m", "rtc_server", "serve", agent, *options]
+def _serve(*options: str) -> Callable[[int], list[str]]:
+    serve = [sys.executable, "-m", "rtc_server", "serve", "benches.agents.loopback:root_agent"]
+    return lambda port: [*serve, "--port", str(port), "--log-level", "warning", *options]
 
 
 _OUR_WORK = (
@@ -67,7 +70,7 @@ OURS = (
         "ours-adk",
         "ours, ADK loop-back agent",
         f"{_OUR_WORK}; ADK's runner and live flow between",
-        _serve,
+        _serve(*_NO_REFUSAL),
         "/api/calls",
         "/healthz",
         ("google-adk", "aiortc", "av"),
@@ -77,7 +80,7 @@ OURS = (
         "ours",
         "ours, ADK bypassed",
         _OUR_WORK,
-        _module("bypassed"),
+        _module("bypassed", *_NO_REFUSAL),
         "/api/calls",
         "/healthz",
         ("aiortc", "av"),
@@ -131,5 +134,11 @@ TIMED_CHECKS = ServerUnderTest(
     ("aiortc", "av"),
 )
 """Compared with in ``set_up.py`` alone."""
+
+BY_HEADROOM = {
+    one.name: replace(one, command=command)
+    for one, command in zip(OURS, (_serve(), _module("bypassed")), strict=True)
+}
+"""Ours as they are by themselves: they refuse calls for which they measure no room."""
 
 SERVERS = {one.name: one for one in (*OURS, TIMED_CHECKS, *PEERS)}

@@ -20,6 +20,7 @@ from aiortc import (
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from ..errors import CallEnded, CandidateError, OfferError, Outcome, ServerBusy
+from ..headroom import Headroom
 from ..media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from ..messages import ClientMessage, ServerMessage
 from ..metrics import Metrics
@@ -80,6 +81,7 @@ class PeerConnection:
         offer: what the caller offered; see :func:`~rtc_server.peer.offer.parse_offer`.
         playout: the agent's audio; call ``downlink.wake()`` after writing to it.
         sink: is called with what the caller says and sends.
+        headroom: as for :class:`~rtc_server.peer.downlink.Downlink`.
         clock: monotonic seconds.
 
     Attributes:
@@ -96,6 +98,7 @@ class PeerConnection:
         metrics: Metrics,
         playout: PlayoutBuffer,
         sink: PeerSink,
+        headroom: Headroom | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         aiortc_internals.configure_process()
@@ -136,6 +139,7 @@ class PeerConnection:
                 max_bitrate=offer.max_bitrate,
                 on_frame=sink.on_frame_sent,
                 metrics=metrics,
+                headroom=headroom,
                 clock=clock,
             )
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from ..headroom import Headroom
 from ..media.opus import BITRATE, OpusEncoder
 from ..media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from ..metrics import Metrics
@@ -46,6 +47,7 @@ class Downlink:
         fec: encode with in-band FEC; only if the caller's Opus fmtp asks for it.
         max_bitrate: the most that the caller's fmtp allows, in bit/s; None: what is best.
         on_frame: called for each frame as it leaves, with the time; must be quick.
+        headroom: asked before each frame how complex its encoding may be; None: any.
         clock: monotonic seconds.
     """
 
@@ -57,12 +59,14 @@ class Downlink:
         max_bitrate: int | None = None,
         on_frame: Callable[[PlayoutFrame, float], None],
         metrics: Metrics,
+        headroom: Headroom | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._playout = playout
         self._fec = fec
         self._bitrate = BITRATE if max_bitrate is None else min(BITRATE, max_bitrate)
         self._on_frame = on_frame
+        self._headroom = headroom or Headroom()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(FRAME_S)
@@ -160,6 +164,7 @@ class Downlink:
         if encoder is None:
             encoder = self._encoders[rate] = OpusEncoder(rate, bitrate=self._bitrate, fec=self._fec)
             self._tell_loss(encoder)
+        encoder.set_complexity(self._headroom.complexity_limit)
         return encoder
 
     def _tell_loss(self, encoder: OpusEncoder) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import ServerBusy
+from ..headroom import CALL_LOAD
 
 __all__ = ["Placement", "SessionKey", "WorkerState"]
 
@@ -22,6 +23,9 @@ MAX_SESSIONS = 65_536
 is forgotten.  Its next call may meet another worker, and begins anew there."""
 
 RETRY_AFTER_S = 2
+
+_IDLE_LOAD = 0.1
+"""Load up to this tells no worker from another: it is what else a process does."""
 
 
 class WorkerState(Enum):
@@ -37,8 +41,17 @@ class WorkerState(Enum):
 class _Worker:
     state: WorkerState = WorkerState.AWAY
     calls: int = 0
+    load: float = 0.0
     chosen: int = 0
     """When it was last given a call, counted in calls: of equals the one that waited longest."""
+
+    @property
+    def weight(self) -> float:
+        """What its calls cost now, and what as many calls may come to when they all speak.
+
+        The number counts at once, the load with the next pulse.
+        """
+        return self.calls * CALL_LOAD + max(0.0, self.load - _IDLE_LOAD)
 
 
 @dataclass(slots=True)
@@ -91,13 +104,17 @@ class Placement:
         """Say what the worker can be asked for from now on."""
         self._workers[worker].state = state
 
+    def set_load(self, worker: int, load: float) -> None:
+        """Say how much of its time the worker needs, 0 to 1."""
+        self._workers[worker].load = load
+
     def holder(self, session: SessionKey | None) -> int | None:
         """The worker that holds the conversation; None: none does, or it is a new one."""
         conversation = None if session is None else self._sessions.get(session)
         return None if conversation is None else conversation.worker
 
     def choose(self, session: SessionKey | None, *, without: Collection[int] = ()) -> int:
-        """The worker for a call: the conversation's own, else the one with the fewest calls.
+        """The worker for a call: the conversation's own, else the least loaded.
 
         Args:
             without: workers that have refused the call.
@@ -111,7 +128,7 @@ class Placement:
                 return holder
             raise ServerBusy("This conversation cannot be gone on with yet.", RETRY_AFTER_S)
         able = [
-            (worker.state is WorkerState.BUSY, worker.calls, worker.chosen, number)
+            (worker.state is WorkerState.BUSY, worker.weight, worker.chosen, number)
             for number, worker in enumerate(self._workers)
             if worker.state in (WorkerState.OPEN, WorkerState.BUSY) and number not in without
         ]

@@ -36,7 +36,8 @@ class _Member:
 class RemoteCalls:
     """A :class:`~rtc_server.call_service.CallService` over the workers that there are.
 
-    It admits: what bounds all calls together is checked here, and a worker knows of no limit.
+    It admits: what bounds all calls together is checked here; whether it has room, each worker
+    knows for itself.
     Workers join and leave it by :meth:`join` and :meth:`leave`.
 
     Args:
@@ -79,8 +80,10 @@ class RemoteCalls:
                 if worker in self._members:
                     self.metrics.put(self._members[worker].process, facts["snapshot"])
 
-    def take_pulse(self, worker: int, *, is_ready: bool) -> None:
-        """Whether a worker answers in time and would take a call."""
+    def take_pulse(self, worker: int, *, is_ready: bool, load: float | None = None) -> None:
+        """Whether a worker answers in time and would take a call, and its load."""
+        if load is not None:
+            self.placement.set_load(worker, load)
         if self.placement.state_of(worker) in (WorkerState.OPEN, WorkerState.BUSY):
             state = WorkerState.OPEN if is_ready else WorkerState.BUSY
             self.placement.set_state(worker, state)

@@ -2,7 +2,8 @@
 
 Counters and histograms are summed over all workers that there are and were: what a crashed
 worker had counted when it was last asked stays in the sum, or Prometheus would take the step
-down for a restart of everything.  Gauges are summed over those that there are.
+down for a restart of everything.  Gauges are summed over those that there are; of the load the
+greatest counts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Snapshot = list[dict[str, Any]]
 
 _Sample = tuple[str, tuple[tuple[str, str], ...]]
 
+_GREATEST = ("rtc_load_ratio",)
 _EARLIEST = ("process_start_time_seconds", "process_max_fds", "python_info")
 
 
@@ -39,7 +41,10 @@ def snapshot_of(metrics: Metrics) -> Snapshot:
 
 
 def sum_snapshots(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """One snapshot that says of every sample the sum; of moments and limits the least."""
+    """One snapshot that says of every sample the sum; of moments and limits the least.
+
+    Of the load it says the greatest.
+    """
     families: dict[str, dict[str, Any]] = {}
     sums: dict[str, dict[_Sample, float]] = {}
     for snapshot in snapshots:
@@ -53,6 +58,8 @@ def sum_snapshots(snapshots: Iterable[Snapshot]) -> Snapshot:
                     samples[key] = value
                 elif sample.endswith("_created") or sample in _EARLIEST:
                     samples[key] = min(samples[key], value)
+                elif sample in _GREATEST:
+                    samples[key] = max(samples[key], value)
                 else:
                     samples[key] += value
     return [

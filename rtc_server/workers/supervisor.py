@@ -180,7 +180,7 @@ class Supervisor:
             try:
                 pulse = await link.request("pulse", timeout_s=PULSE_TIMEOUT_S)
                 answered_at = now
-                self._calls.take_pulse(life.number, is_ready=pulse["is_ready"])
+                self._calls.take_pulse(life.number, is_ready=pulse["is_ready"], load=pulse["load"])
                 if now - counted_at >= COUNTS_PERIOD_S:
                     counted_at = now
                     counts = await link.request("metrics", timeout_s=METRICS_TIMEOUT_S)
@@ -289,13 +289,16 @@ def _ending(process: Process) -> str:
 
 
 def _share_of(settings: Settings, number: int) -> Settings:
-    """The settings of one worker: its ports; no limit and no secret that the front looks after."""
+    """The settings of one worker: its ports; no secret that the front looks after.
+
+    The limit of calls stays: the front keeps it for all together, so a worker never meets it,
+    and knows by it that it is not to refuse calls because of its load.
+    """
     return replace(
         settings,
         workers=1,
         auth_secret=None,
         udp_ports=share_of_ports(settings.udp_ports, settings.workers, number),
-        limits=replace(settings.limits, max_calls=None),
     )
 
 

@@ -171,7 +171,7 @@ class _Worker:
             case "metrics":
                 return snapshot_of(self._metrics)
             case "pulse":
-                return {"is_ready": calls.is_ready}
+                return {"is_ready": calls.is_ready, "load": calls.load}
             case "drain":
                 return await asyncio.shield(self._drain(calls))
             case "stop":

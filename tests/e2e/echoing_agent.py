@@ -1,9 +1,32 @@
-"""An agent that answers each text with what was said, for servers in processes of their own."""
+"""An agent that answers each text with what was said, for servers in processes of their own.
+
+``work`` is not answered: until its call ends the agent leaves the event loop little time.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from google.adk.agents import LlmAgent
 
-from tests.agent.scripted_llm import ScriptedLlm, echo_text
+from tests.agent.scripted_llm import (
+    ScriptedConnection,
+    ScriptedLlm,
+    text_piece,
+    turn_complete,
+)
 
-root_agent = LlmAgent(name="echoing", model=ScriptedLlm(scripts=[echo_text]))
+
+async def echo_or_work(connection: ScriptedConnection) -> None:
+    """See the module."""
+    while (text := await connection.receive_text()) != "work":
+        connection.emit(text_piece(f"You said: {text}", partial=False), turn_complete())
+    while True:
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+        await asyncio.sleep(0)
+
+
+root_agent = LlmAgent(name="echoing", model=ScriptedLlm(scripts=[echo_or_work]))

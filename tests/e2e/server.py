@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -57,12 +57,22 @@ class Server:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, llm: ScriptedLlm, settings: Settings | None = None, **agent: Any
+        cls,
+        llm: ScriptedLlm,
+        settings: Settings | None = None,
+        *,
+        thread_time: Callable[[], float] | None = None,
+        **agent: Any,
     ) -> AsyncIterator[Self]:
-        """A server on a free port; ``agent`` goes to ``LlmAgent``."""
+        """A server on a free port; ``agent`` goes to ``LlmAgent``.
+
+        What else the machine does refuses no call: the loop's time counts where it is given.
+        """
         loaded = LoadedAgent.from_object("scripted", LlmAgent(name="scripted", model=llm, **agent))
         async with (
-            run_server(settings or Settings(port=0), loaded) as (url, calls),
+            run_server(
+                settings or Settings(port=0), loaded, thread_time=thread_time or (lambda: 0.0)
+            ) as (url, calls),
             # No connection is kept alive: what is open is to be that of calls.
             aiohttp.ClientSession(
                 base_url=url, connector=aiohttp.TCPConnector(force_close=True)

@@ -92,7 +92,8 @@ class Front:
             workers=2,
             agent=AGENT,
             udp_ports=(LOW, HIGH),
-            limits=limits or Limits(drain_s=1.0),
+            # Not by measure, where it is not the question: the machine may have more to do.
+            limits=limits or Limits(drain_s=1.0, max_calls=100),
             **options,
         )
         before = children_of(os.getpid())
@@ -270,8 +271,34 @@ async def test_a_worker_that_stands_still_gets_no_calls_until_it_goes_on() -> No
         finally:
             os.kill(stopped, signal.SIGCONT)
         await until(lambda: front.state_of(0) is WorkerState.OPEN)
+        # Its stall counts as load for some seconds: then it is the one that waited longest.
+        await until(lambda: front.calls.placement.choose(None) == 0)
         async with front.call() as three:
             assert three.worker == 0
+
+
+async def test_workers_without_headroom_get_no_calls_and_refuse_those_of_nobody_else() -> None:
+    """By their own measure: one that is full leaves calls to the other, two make a 503."""
+    async with (
+        Front.running(Limits(drain_s=1.0)) as front,
+        front.call() as one,
+        front.call(session_id="s") as two,
+    ):
+        one.client.send({"type": "text", "data": "work"})
+        await until(lambda: front.state_of(one.worker) is WorkerState.BUSY, 60)
+        assert await front.get("/readyz") == 200
+        assert await front.metric("rtc_load_ratio") > 0.5
+        async with front.call() as three:
+            assert three.worker == two.worker != one.worker
+        two.client.send({"type": "text", "data": "work"})
+        await until(lambda: front.state_of(two.worker) is WorkerState.BUSY, 60)
+        assert await front.get("/readyz") == 503
+        status, problem = await front.offer(two.client.pc.localDescription.sdp)
+        assert (status, problem["status"]) == (503, 503)
+        assert front.calls.active == 2
+        async with front.call(session_id="s") as instead:
+            assert instead.worker == two.worker
+            assert await instead.is_answered()
 
 
 # -- as a process ------------------------------------------------------------------------------
