@@ -30,9 +30,9 @@ EASE_LOAD = 0.60
 """Below this they go back.  The relief itself takes a few per cent off the load, which must not
 end it."""
 
-CALL_LOAD = 0.05
-"""Load of a call where nothing is known of it yet; more than one that speaks costs on a core of
-a few years ago.  It decides how many calls are taken within the first seconds."""
+CALL_LOAD = 0.025
+"""Load of a call where nothing is known of it yet: one with ADK in the path that speaks most of the
+time.  It decides how many calls are taken within the first seconds."""
 
 _PRIOR_CALLS = 4
 """So many calls of ``CALL_LOAD`` are added to those measured, for one or two tell little."""

@@ -75,11 +75,11 @@ class TestPlacement:
         table.set_load(0, 0.6)
         table.set_load(1, 0.3)
         chosen = []
-        for number in range(8, 20):
+        for number in range(8, 32):
             chosen.append(table.choose(None))
             table.place(f"call-{number}", chosen[-1], None)
-        assert chosen[:6] == [1] * 6  # as many as 0.3 of load is worth
-        assert set(chosen[7:]) == {0, 1}
+        assert chosen[:12] == [1] * 12  # as many as 0.3 of load is worth
+        assert set(chosen[13:]) == {0, 1}
 
     def test_idle_workers_are_told_apart_by_their_calls_alone(self) -> None:
         table = placement(2)
