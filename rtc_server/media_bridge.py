@@ -29,6 +29,7 @@ from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
 from .headroom import Headroom
 from .media.pcm import Framer
+from .media.piece_joiner import JOINED_PIECES
 from .media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from .media.speech_detector import SpeechDetector
 from .messages import (
@@ -113,6 +114,8 @@ class MediaBridge:
         self._begun_at = clock()
         self._connected_at: float | None = None
         self._uplink_ms: float | None = None
+        # When the packets arrived whose samples the live session keeps to join them.
+        self._waiting: deque[float] = deque(maxlen=JOINED_PIECES)
         self._interrupted_at: float | None = None
         self._muted = False
         self._idle_told = self._max_duration_told = False
@@ -295,11 +298,15 @@ class MediaBridge:
         if self._live is None:
             self._metrics.audio_dropped.labels("uplink", "not_ready").inc(_PIECE_MS / 1000)
             return
-        self._live.send_audio(audio.pcm)
+        is_handed_over = self._live.send_audio(audio.pcm, quiet=audio.quiet)
         if audio.arrived_at is not None:
-            uplink_s = self._clock() - audio.arrived_at
-            self._uplink_ms = uplink_s * 1000
-            self._metrics.uplink.observe(uplink_s)
+            self._waiting.append(audio.arrived_at)
+        if is_handed_over and self._waiting:
+            now = self._clock()
+            for arrived_at in self._waiting:
+                self._metrics.uplink.observe(now - arrived_at)
+            self._uplink_ms = (now - self._waiting[-1]) * 1000
+            self._waiting.clear()
 
     def on_stream_end(self) -> None:
         """The caller's stream has paused for good: the model need not wait for more."""
@@ -395,7 +402,8 @@ class MediaBridge:
             self._metrics.audio_dropped.labels("uplink", "flood").inc(seconds)
             return
         for piece in self._framer.push(pcm):
-            self.on_audio(UplinkAudio(pcm=piece, arrived_at=now, speech=self._detector.push(piece)))
+            speech = self._detector.push(piece)
+            self.on_audio(UplinkAudio(piece, now, speech, self._detector.is_quiet))
 
     def _change_state(self, delta: Mapping[str, Any]) -> None:
         refused = [key for key in delta if not self._may_change(key)]

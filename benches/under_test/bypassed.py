@@ -67,8 +67,12 @@ class LoopBackSession:
         while (event := await self._events.get()) is not None:
             yield event
 
-    def send_audio(self, pcm: bytes) -> None:
-        """Any audio of 16 kHz s16 mono."""
+    def send_audio(self, pcm: bytes, *, quiet: bool = False) -> bool:
+        """Any audio of 16 kHz s16 mono; none of it waits."""
+        self._hear(pcm)
+        return True
+
+    def _hear(self, pcm: bytes) -> None:
         if self._is_telling:
             if not is_silent(pcm):
                 self._is_telling = False

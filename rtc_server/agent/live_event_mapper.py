@@ -6,6 +6,7 @@ Read in google-adk 2.13 (``live/_live_llm_flow.py``, ``models/gemini_llm_connect
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -76,7 +77,35 @@ class LiveEventMapper:
 
     def map(self, event: Event) -> list[LiveEvent]:
         """What ``event`` says that was not said before; often nothing."""
+        if self._is_audio_alone(event):
+            assert event.content is not None
+            assert event.content.parts is not None
+            blob = event.content.parts[0].inline_data
+            return [] if blob is None else list(self._audio(blob))
         return list(self._map(event))
+
+    def _is_audio_alone(self, event: Event) -> bool:
+        """Whether it is one piece of the speaking agent's audio, as nearly every event is."""
+        content = event.content
+        return (
+            content is not None
+            and content.parts is not None
+            and len(content.parts) == 1
+            and content.parts[0].inline_data is not None
+            and not content.parts[0].thought
+            and event.author == self._agent
+            and event.author != "user"
+            and not (
+                event.turn_complete
+                or event.interrupted
+                or event.output_transcription
+                or event.input_transcription
+                or event.usage_metadata
+                or event.error_code
+                or event.error_message
+                or event.actions.state_delta
+            )
+        )
 
     def _map(self, event: Event) -> Iterator[LiveEvent]:
         yield from self._author(event)
@@ -223,6 +252,7 @@ class LiveEventMapper:
         self._after_tool = False
 
 
+@functools.lru_cache(maxsize=64)
 def rate_of(mime_type: str) -> int:
     """The sample rate in Hz that an ``audio/pcm`` MIME type names; 24000 if none or nonsense."""
     found = _RATE.search(mime_type)

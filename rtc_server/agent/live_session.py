@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from google.adk.agents.live_request_queue import LiveRequest
 from google.genai import types
 
+from ..media.piece_joiner import PieceJoiner
 from ..metrics import Metrics
 from .adk_internals import sync_tools_on
 from .agent_models import AgentModels, observing
@@ -121,6 +122,8 @@ class LiveSession:
         self._queue = BoundedLiveRequestQueue(
             audio_s=uplink_backlog_s, on_audio_dropped=self._count_dropped
         )
+        self._joiner = PieceJoiner()
+        self._is_activity_open = False  # push-to-talk
         self._mapper = LiveEventMapper(cumulative_input=models.cumulative_input)
         self._events: asyncio.Queue[LiveEvent | None] = asyncio.Queue(_MAX_EVENTS)
         self._closing = asyncio.Event()
@@ -186,12 +189,28 @@ class LiveSession:
 
     # What the caller sends ----------------------------------------------------
 
-    def send_audio(self, pcm: bytes) -> None:
-        """A piece of the microphone: 16 kHz mono s16 little-endian PCM, 20 ms of it."""
+    def send_audio(self, pcm: bytes, *, quiet: bool = False) -> bool:
+        """A piece of the microphone: 16 kHz mono s16 little-endian PCM, 20 ms of it.
+
+        Args:
+            quiet: there is not even the beginning of a word in it, so that it may wait for more
+                of its kind; see :class:`~rtc_server.media.piece_joiner.PieceJoiner`.
+
+        Returns:
+            Whether it and all before it were handed over (or dropped); False: it waits.
+        """
         if self._state in (_State.CONNECTING, _State.CONNECTED):
-            self._queue.send_realtime(types.Blob(data=pcm, mime_type="audio/pcm;rate=16000"))
-        elif self._state is _State.RECONNECTING:
+            for piece in self._joiner.push(pcm, quiet=quiet and not self._is_activity_open):
+                self._queue.send_realtime(_microphone(piece))
+            return not self._joiner.is_waiting
+        if self._state is _State.RECONNECTING:
             self._metrics.audio_dropped.labels("uplink", "reconnecting").inc(len(pcm) / 32_000)
+        return True
+
+    def _send_waiting_audio(self) -> None:
+        """Nothing overtakes the silence that waits."""
+        for piece in self._joiner.flush():
+            self._queue.send_realtime(_microphone(piece))
 
     def end_audio_stream(self) -> None:
         """The microphone is off: the model need not wait for more of the sentence."""
@@ -216,7 +235,7 @@ class LiveSession:
         if self._models.is_gemini and not self._vad_is_off:
             return False
         if self._state in (_State.CONNECTING, _State.CONNECTED):
-            start = state == "start"
+            start = self._is_activity_open = state == "start"
             queue = self._queue
             self._put(queue.send_activity_start if start else queue.send_activity_end)
         return True
@@ -236,6 +255,7 @@ class LiveSession:
     def _put(self, send: Callable[[], None]) -> None:
         if self._state is _State.CLOSED:
             return
+        self._send_waiting_audio()
         try:
             send()
         except LiveRequestQueueFull:
@@ -252,6 +272,8 @@ class LiveSession:
                 if self._closing.is_set():
                     return
                 self._state = _State.RECONNECTING
+                self._is_activity_open = False
+                self._send_waiting_audio()  # to be dropped and counted with the rest
                 self._queue.start_over()
                 if self._falls_back_to_speech(error):
                     continue
@@ -447,6 +469,11 @@ class LiveSession:
     def _count_dropped(self, seconds: float) -> None:
         reason = "reconnecting" if self._state is _State.RECONNECTING else "stalled"
         self._metrics.audio_dropped.labels("uplink", reason).inc(seconds)
+
+
+def _microphone(pcm: bytes) -> types.Blob:
+    """Not validated: it is ours, and comes fifty times a second."""
+    return types.Blob.model_construct(data=pcm, mime_type="audio/pcm;rate=16000")
 
 
 def _vad_is_off(config: RunConfig) -> bool:

@@ -40,6 +40,9 @@ _LEAST_DBFS = -48.0
 _ABOVE_FLOOR_DB = 8.0
 _SILENT_DBFS = -100.0
 
+_QUIET_DBFS = -72.0
+_NEAR_FLOOR_DB = 5.0
+
 _FLOOR_FRAMES = 15  # a minimum is kept of each 300 ms
 _FLOOR_SPANS = 5  # and of so many of them: 1.2 to 1.5 s
 
@@ -54,6 +57,8 @@ def _power(db: float) -> float:
 _LEAST = _power(_LEAST_DBFS)
 _ABOVE_FLOOR = _power(_ABOVE_FLOOR_DB)
 _SILENT = _power(_SILENT_DBFS)
+_QUIET = _power(_QUIET_DBFS)
+_NEAR_FLOOR = _power(_NEAR_FLOOR_DB)
 
 
 def _outside_band() -> npt.NDArray[np.float64]:
@@ -79,9 +84,17 @@ _OUTSIDE_BAND = _outside_band()
 
 
 class SpeechDetector:
-    """Judges one stream of 20 ms frames; no hangover, no look-ahead."""
+    """Judges one stream of 20 ms frames; no hangover, no look-ahead.
+
+    Attributes:
+        is_quiet: whether the last frame was as quiet as the noise floor (5 dB above it at most,
+            or below -72 dBFS).  Much that is no speech is not quiet either; the softest beginning
+            of a word is not.
+    """
 
     def __init__(self) -> None:
+        self.is_quiet = False
+        self._floor_now = _SILENT
         self._spans: deque[float] = deque(maxlen=_FLOOR_SPANS)
         self._spans_minimum = _SILENT  # of the whole spans; silent while there is none
         self._span_minimum = math.inf
@@ -98,13 +111,19 @@ class SpeechDetector:
         if len(pcm20) != FRAME_BYTES:
             raise ValueError(f"{len(pcm20)} bytes are not 20 ms at {DECODED_RATE} Hz")
         power = _power_in_band(pcm20)
-        floor = self._floor(power)
+        floor = self._floor_now = self._floor(power)
+        self.is_quiet = power < _QUIET or power < floor * _NEAR_FLOOR
         loud = power > _LEAST and power > floor * _ABOVE_FLOOR
         near = self._since_speech < _FRAMES_NEAR
         is_speech = loud and (near or self._loud_before or self._loud_before_that)
         self._loud_before, self._loud_before_that = loud, self._loud_before
         self._since_speech = 0 if is_speech else self._since_speech + 1
         return is_speech
+
+    def would_be_quiet(self, pcm20: bytes) -> bool:
+        """Whether a frame that was not heard, but made up, is quiet; it leaves no trace."""
+        power = _power_in_band(pcm20)
+        return power < _QUIET or power < self._floor_now * _NEAR_FLOOR
 
     def _floor(self, power: float) -> float:
         """Least power of the last spans and of the present one, this frame included."""

@@ -61,6 +61,9 @@ class UplinkAudio(NamedTuple):
     speech: bool
     """Whether our own detector judged it to be speech."""
 
+    quiet: bool = False
+    """Whether it is as quiet as the noise floor: not even the beginning of a word."""
+
 
 class UplinkSink(Protocol):
     """Takes the caller's audio; called on the loop, must be quick."""
@@ -233,12 +236,17 @@ class Uplink:
         return True
 
     def _pass_on(self, pcm: bytes, arrived_at: float | None) -> None:
+        detector = self._detector
         for piece in self._framer.push(pcm):
-            speech = arrived_at is not None and self._detector.push(piece)
-            self._sink.on_audio(UplinkAudio(piece, arrived_at, speech))
+            if arrived_at is not None:
+                speech = detector.push(piece)
+                audio = UplinkAudio(piece, arrived_at, speech, detector.is_quiet)
+            else:
+                audio = UplinkAudio(piece, None, False, detector.would_be_quiet(piece))
+            self._sink.on_audio(audio)
 
     def _end_stream(self) -> None:
         tail = self._framer.flush()
         if tail is not None:
-            self._sink.on_audio(UplinkAudio(tail, None, False))
+            self._sink.on_audio(UplinkAudio(tail, None, speech=False))
         self._sink.on_stream_end()

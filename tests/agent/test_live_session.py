@@ -38,7 +38,7 @@ from rtc_server.agent.live_events import (
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.retry_rules import RetryRules
 from rtc_server.errors import BadRequest
-from rtc_server.settings import Settings
+from rtc_server.settings import Limits, Settings
 
 from .conftest import agent_of, serve_agent
 from .scripted_llm import (
@@ -123,6 +123,67 @@ async def test_speech_is_answered_with_speech(llm: ScriptedLlm, order: Any) -> N
     spoken = [one for one in events if isinstance(one, AgentTranscript)]
     assert spoken[-1].final
     assert "".join(one.delta for one in spoken) == spoken[-1].text
+
+
+async def pieces_heard(llm: ScriptedLlm, send: Callable[[LiveSession], None]) -> list[Any]:
+    """What reached the model, in order: sizes of audio in ms, texts."""
+    inputs: list[Any] = []
+
+    async def note(connection: ScriptedConnection) -> None:
+        while (one := await connection.receive_input()) is not None:
+            if isinstance(one, types.Content):
+                inputs.append(text_of(one))
+                connection.emit(turn_complete())
+            elif isinstance(one, types.Blob):
+                assert one.data is not None
+                inputs.append(len(one.data) // 32)
+
+    llm.scripts = [note]
+    patient = Settings(limits=Limits(uplink_backlog_s=60.0))
+    async with (
+        serve_agent(agent_of(llm), settings=patient) as server,
+        server.call("audio") as live,
+    ):
+        await llm.wait_connected()
+        send(live)
+        live.send_text("end")
+        await answer(live)
+    return inputs
+
+
+async def test_quiet_pieces_are_joined_once_the_caller_has_been_silent(llm: ScriptedLlm) -> None:
+    """For 2 s they go one by one; then five are one, until there is a sound, which goes alone."""
+
+    def send(live: LiveSession) -> None:
+        handed = [live.send_audio(QUIET, quiet=True) for _ in range(113)]
+        assert handed == [True] * 100 + ([False] * 4 + [True]) * 2 + [False] * 3
+        assert live.send_audio(SPEECH)
+
+    assert await pieces_heard(llm, send) == [20] * 100 + [100, 100, 60, 20, "end"]
+
+
+async def test_nothing_overtakes_the_silence_that_waits(llm: ScriptedLlm) -> None:
+    """A text comes behind it."""
+
+    def send(live: LiveSession) -> None:
+        for _ in range(102):
+            live.send_audio(QUIET, quiet=True)
+
+    assert await pieces_heard(llm, send) == [20] * 100 + [40, "end"]
+
+
+async def test_while_the_caller_holds_the_button_nothing_is_joined(llm: ScriptedLlm) -> None:
+    """He may be about to speak, and the model waits for him to let go."""
+
+    def send(live: LiveSession) -> None:
+        for _ in range(100):
+            live.send_audio(QUIET, quiet=True)
+        live.send_activity("start")
+        for _ in range(3):
+            assert live.send_audio(QUIET, quiet=True)
+        live.send_activity("end")
+
+    assert await pieces_heard(llm, send) == [20] * 103 + ["end"]
 
 
 async def test_speech_over_the_answer_interrupts_it(llm: ScriptedLlm) -> None:
