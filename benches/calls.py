@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,8 +23,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import libopus
 from .analysis import calls_on_time
+from .machine import describe_machine
 from .plot import bars_svg
 from .processes import LoadFailed, place_load, serving
 from .under_test.catalogue import OURS, PEERS, SERVERS, ServerUnderTest
@@ -231,7 +230,7 @@ class _Bench:
         """All that is kept of it."""
         return {
             "taken_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            "machine": _machine(),
+            "machine": describe_machine(),
             "settings": {
                 "runs": self._options.runs,
                 "seconds_a_phase": self._options.seconds,
@@ -251,19 +250,6 @@ class _Bench:
             "failures": self.failures,
             "reports": self.reports,
         }
-
-
-def _machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.machine(),
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "libopus": libopus.version(),
-        "load_average": [round(one, 2) for one in os.getloadavg()],
-    }
 
 
 def _versions(server: ServerUnderTest) -> dict[str, str]:
