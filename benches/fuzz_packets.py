@@ -165,6 +165,7 @@ class _Path:
         self.receiver: Any = self._pc.addTransceiver("audio").receiver
         self._dtls: Any = self.receiver.transport
         self._dtls._rx_srtp = srtp_session(key, pylibsrtp.Policy.SSRC_ANY_INBOUND)
+        self._dtls._tx_srtp = srtp_session(key, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
         self._dtls._state = State.CONNECTED
         self._dtls._RTCDtlsTransport__handshake_done = True
         codec = RTCRtpCodecParameters("audio/opus", 48_000, 2, PAYLOAD_TYPE)
@@ -175,6 +176,7 @@ class _Path:
         connection = self._dtls.transport.iceGatherer._connection
         self._queue: asyncio.Queue[Any] = connection._queue
         self._dtls.transport._recv = self._receive
+        self._dtls.transport._send = self._send
         self._socket: Any = aiortc_internals._GuardedProtocol(connection, self._take)
         self._socket.transport = _Nowhere()
         self._socket.local_candidate = Candidate(
@@ -189,6 +191,9 @@ class _Path:
     async def _receive(self) -> bytes:
         datagram: bytes = self._queue.get_nowait()[0]
         return datagram
+
+    async def _send(self, datagram: bytes) -> None:
+        """Nowhere."""
 
     async def arrive(self, datagram: bytes) -> None:
         """As the socket would hand it over; then aiortc reads what was left to it."""
@@ -205,7 +210,7 @@ class _Path:
             else:
                 self.not_rtp += 1
 
-    def report(self) -> bytes:
+    async def report(self) -> None:
         """The receiver report, as aiortc makes it."""
         streams = self.receiver._RTCRtpReceiver__remote_streams
         reports = [
@@ -214,7 +219,7 @@ class _Path:
             )
             for ssrc, one in streams.items()
         ]
-        return bytes(RtcpRrPacket(ssrc=1, reports=reports))
+        await self.receiver._send_rtcp(RtcpRrPacket(ssrc=1, reports=reports))
 
     def sources(self) -> int:
         """How many aiortc keeps, in whichever table has most."""
@@ -303,7 +308,7 @@ class _Run:
 
     async def _check_that_voices_are_heard(self) -> None:
         try:
-            self.path.report()
+            await self.path.report()
         except Exception as problem:
             raise BrokenPromise(f"no receiver report can be written: {problem!r}") from problem
         await self._wait(_REST_S)  # the budget is full again

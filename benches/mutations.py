@@ -219,9 +219,11 @@ class Mutations:
 
     def _flood(self) -> Step:
         payloads = self._rng.choice((self._usual, foreign_packets("stereo", "120"), _BROKEN[:1]))
-        gap = self._rng.choice((1, 1, 2, 7))
+        gap, to_and_fro = self._rng.choice((1, 1, 2, 7)), self._rng.random() < 0.3
         datagrams = []
-        for _ in range(self._rng.randrange(self._longest_flood // 3, self._longest_flood)):
+        for n in range(self._rng.randrange(self._longest_flood // 3, self._longest_flood)):
+            if to_and_fro:
+                self.caller.timestamp = -(n % 2)
             datagrams.append(self.caller.next(self._rng.choice(payloads)))
             self.caller.number += gap - 1
         return Step("flood", datagrams, 0.02)
