@@ -33,7 +33,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pylibsrtp
 from aioice import Candidate
@@ -161,9 +161,9 @@ class _Path:
         self.uplink = Uplink(
             self.sink, metrics=self.metrics, decoder=decoder, clock=lambda: loop.now
         )
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.receiver: Any = self._pc.addTransceiver("audio").receiver
-        self._dtls: Any = self.receiver.transport
+        self._pc = cast(Any, RTCPeerConnection(RTCConfiguration(iceServers=[])))
+        self.receiver = self._pc.addTransceiver("audio").receiver
+        self._dtls = self.receiver.transport
         self._dtls._rx_srtp = srtp_session(key, pylibsrtp.Policy.SSRC_ANY_INBOUND)
         self._dtls._tx_srtp = srtp_session(key, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
         self._dtls._state = State.CONNECTED
@@ -177,11 +177,9 @@ class _Path:
         self._queue: asyncio.Queue[Any] = connection._queue
         self._dtls.transport._recv = self._receive
         self._dtls.transport._send = self._send
-        self._socket: Any = aiortc_internals._GuardedProtocol(connection, self._take)
+        self._socket = cast(Any, aiortc_internals._GuardedProtocol(connection, self._take))
         self._socket.transport = _Nowhere()
-        self._socket.local_candidate = Candidate(
-            "1", 1, "udp", 1, _ADDRESS[0], _ADDRESS[1], "host"
-        )
+        self._socket.local_candidate = Candidate("1", 1, "udp", 1, _ADDRESS[0], _ADDRESS[1], "host")
 
     def _take(self, datagram: bytes) -> bool:
         taken = self.intake.take(datagram)
@@ -410,7 +408,7 @@ def main() -> int:
     options = parser.parse_args()
     begun = time.monotonic()
     decoders: tuple[Decoder, ...] = ("pyav", "libopus")
-    tallies = {}
+    tallies: dict[str, Tally] = {}
     for decoder in decoders:
         try:
             tallies[decoder] = fuzz(decoder, -(-options.packets // len(decoders)), options.seed)

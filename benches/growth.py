@@ -10,9 +10,9 @@ from itertools import combinations
 __all__ = ["Sample", "Verdict", "judge", "robust_slope", "thinned"]
 
 MOST_MB_AN_HOUR = 10.0
-"""Beyond the histories that ADK keeps in memory.  The server places 190 calls in that hour: a leak of 55 kB a
-call is found, which is less than one call's decoder, encoder and buffers weigh (0.6 MB and
-more); so is one of 6 bytes in each packet."""
+"""Beyond the histories that ADK keeps in memory.  The server places 190 calls in that hour: a
+leak of 55 kB a call is found, which is less than one call's decoder, encoder and buffers weigh
+(0.6 MB and more); so is one of 6 bytes in each packet (1.8 million come in that hour)."""
 
 MOST_DESCRIPTORS, MOST_THREADS = 3, 2
 """More at the end than at the beginning: a call has a socket and a log or a poll comes and goes."""
@@ -83,7 +83,9 @@ def judge(samples: Sequence[Sample], *, event_kb: float) -> Verdict:
     threads = _more(_by_calls(first, "threads"), _by_calls(last, "threads"))
     failures = []
     if is_long_enough and mb_an_hour - history_mb > MOST_MB_AN_HOUR:
-        failures.append(f"memory grows by {mb_an_hour:.1f} MB an hour, {history_mb:.1f} of them history")
+        failures.append(
+            f"memory grows by {mb_an_hour:.1f} MB an hour, {history_mb:.1f} of them history"
+        )
     if descriptors is not None and descriptors > MOST_DESCRIPTORS:
         failures.append(f"{descriptors} more descriptors at the end")
     if threads is not None and threads > MOST_THREADS:

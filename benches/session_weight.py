@@ -1,4 +1,4 @@
-"""What ADK's history weighs: the part of a server's growth that is in the nature of its sessions."""
+"""What ADK's history weighs: the growth that is in the nature of sessions in memory."""
 
 from __future__ import annotations
 

@@ -282,7 +282,8 @@ def describe(verdict: Verdict, complaints: Counter[str]) -> str:
     """The verdict in words."""
     lines = [
         f"{verdict.minutes:.0f} minutes: {verdict.mb_an_hour:+.1f} MB an hour, of which "
-        f"{verdict.history_mb_an_hour:.1f} are ADK's history ({MOST_MB_AN_HOUR:.0f} more are allowed); "
+        f"{verdict.history_mb_an_hour:.1f} are ADK's history "
+        f"({MOST_MB_AN_HOUR:.0f} more are allowed); "
         f"{verdict.descriptors} descriptors and {verdict.threads} threads more at the end"
     ]
     if not verdict.is_long_enough:

@@ -57,7 +57,7 @@ class Playing(RuleBasedStateMachine):
         frame = self.buffer.read(self.now)
         consumed = before - self.buffer.buffered_s
         self.read_s += consumed
-        assert -1e-9 <= consumed
+        assert consumed >= -1e-9
         if frame is None:
             assert consumed == 0
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +65,6 @@ def test_after_any_stall_the_pace_is_the_old_one(stall_s: float, before: int) ->
         now = max(now, pacer.begin(now))
         pacer.sent(now)
         sent.append(now)
-    gaps = [later - one for one, later in zip(sent, sent[1:], strict=False)]
+    gaps = [later - one for one, later in pairwise(sent)]
     assert all(gap >= INTERVAL_S - EPSILON_S for gap in gaps[2:])
     assert all(gap <= INTERVAL_S + EPSILON_S for gap in gaps)
