@@ -35,7 +35,7 @@ class Playing(RuleBasedStateMachine):
     @rule(
         turn=TURNS,
         rate=st.sampled_from(ENCODER_RATES),
-        samples=st.integers(0, 5000),
+        samples=st.sampled_from((0, 1, 159, 160, 480, 500, 961, 5000)),
     )
     def write(self, turn: int, rate: int, samples: int) -> None:
         """At a rate of Opus' own, so that each sample counts."""
@@ -48,9 +48,13 @@ class Playing(RuleBasedStateMachine):
         self.offered_s += samples / rate
         self.dropped_s += dropped
 
-    @rule(advance_ms=st.sampled_from((0, 1, 20, 20, 20, 80)))
-    def read(self, advance_ms: int) -> None:
-        """The next frame is 20 ms at a rate of Opus; a spurt closes once and keeps its rate."""
+    @rule(advances_ms=st.lists(st.sampled_from((0, 1, 20, 20, 20, 80)), min_size=1, max_size=30))
+    def read(self, advances_ms: list[int]) -> None:
+        """Each frame is 20 ms at a rate of Opus; a spurt closes once and keeps its rate."""
+        for advance_ms in advances_ms:
+            self.read_one(advance_ms)
+
+    def read_one(self, advance_ms: int) -> None:
         self.now += advance_ms / 1000
         before = self.buffer.buffered_s
         was_empty = self.buffer.is_empty
