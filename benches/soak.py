@@ -1,7 +1,7 @@
 """An hour of calls that come, speak, lose packets, interrupt, hang up or vanish: does it grow?
 
 Our server, with the loop-back ADK agent, on one core; the callers, this process, on another.
-One call in 20 s is replaced by a new one, every third of them without hanging up.  A sample is
+One call in 10 s is replaced by a new one, every third of them without hanging up.  A sample is
 taken every 15 s.  Run, by hand, on a machine that has nothing else to do::
 
     python -m benches.soak --calls 10 --minutes 60
@@ -51,7 +51,7 @@ __all__ = ["Scrape", "Soak", "gap_p99_ms", "lag_p99_ms", "parse_metrics"]
 RESULTS = Path(__file__).parent / "results"
 
 _SAMPLE_EVERY_S = 15.0
-_REPLACE_EVERY_S = 20.0
+_REPLACE_EVERY_S = 10.0
 _FORGET_EVERY_S = 5.0
 _VANISH_EVERY = 3
 _FRAME_TICKS = 960
