@@ -11,16 +11,16 @@ __all__ = ["Sample", "Verdict", "judge", "robust_slope", "thinned"]
 
 MOST_MB_AN_HOUR = 10.0
 """Beyond the histories that ADK keeps in memory.  The server places 370 calls in that hour: a
-leak of 28 kB a call is found, which is less than one call's decoder, encoder and buffers weigh
-(0.3 MB and more); so is one of 6 bytes in each packet (1.8 million come in that hour)."""
+leak of 28 kB a call is found, which is less than one call's decoder, encoder and buffers
+weigh; so is one of 6 bytes in each packet (1.8 million come in that hour)."""
 
 MOST_DESCRIPTORS, MOST_THREADS = 3, 2
 """More at the end than at the beginning: a call has a socket and a log or a poll comes and goes."""
 
 LEAST_MINUTES = 45.0
 """A shorter run says nothing of megabytes an hour.  What a call leaves are cycles of objects,
-which wait for a full garbage collection: that comes after some 90 calls, so that memory rises
-by some 25 MB in the first quarter of an hour, is used again from then on, and rises no more."""
+which wait for a full garbage collection: until the first one memory rises with each call, and
+is to be used again from then on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
