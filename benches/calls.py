@@ -14,23 +14,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import libopus
 from .analysis import calls_on_time
+from .machine import describe_machine
 from .plot import bars_svg
 from .processes import LoadFailed, place_load, serving
 from .under_test.catalogue import OURS, PEERS, SERVERS, ServerUnderTest
 
-__all__ = ["RESULTS", "figures_of", "machine", "summary", "table", "versions", "with_table"]
+__all__ = ["RESULTS", "adk_share", "figures_of", "summary", "table", "versions", "with_table"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,6 +48,8 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("silent", "CPU, both silent, times F", ".2f"),
     ("silent_ms", "  the same in ms per call-second", ".1f"),
     ("silent_packets", "  packets a second it sends then", ".0f"),
+    ("adk_speaking_ms", "ADK's share of it, agent speaking, ms per call-second", ".1f"),
+    ("adk_silent_ms", "ADK's share of it, both silent, ms per call-second", ".1f"),
     ("latency_p50", "latency p50, ms", ".1f"),
     ("latency_p99", "latency p99, ms", ".1f"),
     ("latency_loss_5", "latency p50 under 5 % loss, ms", ".1f"),
@@ -90,7 +90,7 @@ def figures_of(report: dict[str, Any]) -> dict[str, float | None]:
     for figure, phase, key in (
         ("latency_p50", "speaking", "latency_p50_ms"),
         ("latency_p99", "speaking", "latency_p99_ms"),
-        ("latency_loss_5", "latency p50 under 5 % loss, ms", ".1f"),
+        ("latency_loss_5", "loss-5", "latency_p50_ms"),
         ("latency_after_1", "after-1", "latency_p50_ms"),
         ("latency_after_5", "after-5", "latency_p50_ms"),
         ("gap_p99", "speaking", "gap_p99_ms"),
@@ -105,6 +105,23 @@ def figures_of(report: dict[str, Any]) -> dict[str, float | None]:
         figures["last_old_audio"] = old["after_turn_max"]
         figures["barge_in"] = old["after_sound_max"]
     return figures
+
+
+def adk_share(
+    with_adk: Mapping[str, float | None], bypassed: Mapping[str, float | None]
+) -> dict[str, float | None]:
+    """What ADK in the path takes of a call's second: the difference, each in its own floor.
+
+    The floor F of the two runs differs by what the machine did meanwhile; the difference is told
+    in ms of the run with ADK.
+    """
+    shares: dict[str, float | None] = {}
+    floor_ms = with_adk.get("floor_ms")
+    for phase in ("speaking", "silent"):
+        cost, without = with_adk.get(phase), bypassed.get(phase)
+        if cost is not None and without is not None and floor_ms is not None:
+            shares[f"adk_{phase}_ms"] = (cost - without) * floor_ms
+    return shares
 
 
 def summary(runs: Sequence[dict[str, float | None]]) -> dict[str, dict[str, float]]:
@@ -167,6 +184,13 @@ class _Bench:
                 if self._options.search:
                     figures["on_time"] = self._search(server, figures)
                 self.runs[server.name].append(figures)
+            self._add_adk_share()
+
+    def _add_adk_share(self) -> None:
+        """Of the round just done, if both of ours were in it."""
+        both = [self.runs.get(one.name, []) for one in OURS]
+        if len(both[0]) == len(both[1]) and both[0]:
+            both[0][-1].update(adk_share(both[0][-1], both[1][-1]))
 
     def calls_of(self, server: ServerUnderTest) -> int:
         """Peers keep fewer calls: what they cost is measured where they are on time."""
@@ -234,7 +258,7 @@ class _Bench:
         """All that is kept of it."""
         return {
             "taken_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            "machine": machine(),
+            "machine": describe_machine(),
             "settings": {
                 "runs": self._options.runs,
                 "seconds_a_phase": self._options.seconds,
@@ -254,20 +278,6 @@ class _Bench:
             "failures": self.failures,
             "reports": self.reports,
         }
-
-
-def machine() -> dict[str, Any]:
-    """What a result was taken on."""
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.machine(),
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "libopus": libopus.version(),
-        "load_average": [round(one, 2) for one in os.getloadavg()],
-    }
 
 
 def versions(server: ServerUnderTest) -> dict[str, str]:

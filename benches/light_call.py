@@ -113,6 +113,7 @@ class LightCall:
     _sequence_number: int = 0
     _timestamp: int = 0
     _due: float = 0.0
+    _frames: int = 0
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.offset)
@@ -189,7 +190,8 @@ class LightCall:
         if talk is None or send is None:
             return
         loop = asyncio.get_running_loop()
-        frame = (self.offset + len(self.sent)) % len(talk.packets)
+        frame = (self.offset + self._frames) % len(talk.packets)
+        self._frames += 1
         lost = talk.loss > 0.0 and self._rng.random() < talk.loss
         now = time.monotonic()
         if not lost:
@@ -233,8 +235,25 @@ class LightCall:
             end = len(packet) - (packet[-1] if packet[0] & 0x20 else 0)
             _, _, sequence_number, timestamp, _ = _HEADER.unpack_from(packet)
             received.append(Received(at, sequence_number, timestamp, packet[begin:end]))
-        self.arrived = []
+        self.arrived.clear()
         return received
+
+    def forget(self) -> None:
+        """Drop what was kept so far: an hour of it is too much."""
+        self.arrived.clear()
+        self.sent.clear()
+        self.messages.clear()
+
+    async def vanish(self) -> None:
+        """End without a word to the server, as a caller whose network is gone."""
+
+        async def send_nothing(data: bytes, address: Any) -> None:
+            pass
+
+        for protocol in self._dtls.transport.iceGatherer._connection._protocols:
+            protocol.send_data = send_nothing
+            protocol.send_stun = lambda message, address: None
+        await self.close()
 
     async def close(self) -> None:
         """Hang up."""

@@ -20,7 +20,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .calls import RESULTS, machine, summary, table, versions
+from .calls import RESULTS, summary, table, versions
+from .machine import describe_machine
 from .processes import LoadFailed, place_load, serving
 from .under_test.catalogue import BY_HEADROOM, ServerUnderTest
 
@@ -95,7 +96,7 @@ def run(servers: Sequence[ServerUnderTest], options: argparse.Namespace) -> dict
             print(f"run {number + 1}: {server.title}: {said}", file=sys.stderr, flush=True)
     return {
         "taken_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "machine": machine(),
+        "machine": describe_machine(),
         "settings": {
             "runs": options.runs,
             "seconds_held": options.seconds,

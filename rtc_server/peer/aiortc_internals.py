@@ -15,6 +15,7 @@ private name                                          what for
 ``RTCRtpReceiver.receive, .__started, .__codecs,      no decoder thread
 .__rtcp_task, ._run_rtcp, .__stop_decoder``,
 ``RTCDtlsTransport._register_rtp_receiver``
+``RTCRtpReceiver._send_rtcp``                         reports of a jitter that fits
 ``RTCRtpReceiver.__remote_streams, __active_ssrc,     a bounded number of sources
 __lsr, __lsr_time``, ``RTCDtlsTransport._rtp_router``
 ``RTCRtpReceiver.__rtcp_task, __rtcp_exited``,        ``close()`` that does not hang
@@ -102,6 +103,8 @@ after 10 to 14 s, a network that was away for less is survived (RFC 7675 allows 
 
 MAX_SOURCES = 16
 """SSRCs of which statistics are kept; a receiver report has room for 31 (RFC 3550, 6.4.2)."""
+
+_MAX_JITTER = 0xFFFFFFFF  # its field in a report has 32 bits (RFC 3550, 6.4.1)
 
 MAX_REASSEMBLY_BYTES = 768 * 1024
 MAX_REASSEMBLY_CHUNKS = 8192
@@ -416,6 +419,24 @@ def take_over_receiver(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket]
         private._RTCRtpReceiver__started = True
 
     receiver.receive = receive  # type: ignore[method-assign]
+    _keep_reports_alive(receiver)
+
+
+def _keep_reports_alive(receiver: RTCRtpReceiver) -> None:
+    """Shorten what does not fit.
+
+    Of timestamps that jump to and fro aiortc makes more jitter than can be packed, and its
+    RTCP task dies.
+    """
+    send_rtcp = receiver._send_rtcp
+
+    async def send_packed(packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpRrPacket):
+            for report in packet.reports:
+                report.jitter = min(report.jitter, _MAX_JITTER)
+        await send_rtcp(packet)
+
+    receiver._send_rtcp = send_packed  # type: ignore[method-assign]
 
 
 def _forget_old_sources(receiver: RTCRtpReceiver) -> None:

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 PIECE_MS = 20
 _BYTES_PER_MS = 16_000 // 1000 * 2
+_TICKS_PER_MS = CLOCK_RATE // 1000
 PIECE_BYTES = PIECE_MS * _BYTES_PER_MS
 
 OVERRATE = 1.25
@@ -211,13 +212,14 @@ class Uplink:
         self._lost_counted = lost
 
     def _decode(self, payload: bytes, arrived_at: float, now: float) -> None:
-        ticks = duration_ticks(payload)
-        if self._is_flood(PIECE_MS / 1000 if ticks is None else ticks / CLOCK_RATE, now):
+        ticks = duration_ticks(payload) or PIECE_MS * _TICKS_PER_MS
+        if self._is_flood(ticks / CLOCK_RATE, now):
             return
         try:
             pcm = self._decoder.decode(payload)
         except OpusError:
-            self._pass_on(self._decoder.conceal(PIECE_MS), None)
+            # For as long as it says that it is: that is what it has taken of the budget.
+            self._pass_on(self._decoder.conceal(ticks // _TICKS_PER_MS), None)
         else:
             self._pass_on(pcm, arrived_at)
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import inspect
 from importlib.metadata import version
+from typing import Any
 
 import aioice.ice
 import aiortc.rtcdtlstransport
@@ -15,6 +16,7 @@ import pytest
 from aioice import Connection
 from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
+from aiortc.rtp import RtcpPacket, RtcpReceiverInfo, RtcpRrPacket
 from aiortc.sdp import SessionDescription
 from cryptography.hazmat.primitives import hashes
 
@@ -88,6 +90,7 @@ async def test_every_private_name_is_still_there() -> None:
                 "_sent_queue",
             ],
         ),
+        (transceiver.receiver, ["_send_rtcp"]),
         (transceiver.receiver.transport, ["_rtp_router", "_ssl", "_register_rtp_receiver"]),
         (transceiver.receiver.transport._rtp_router, ["ssrc_table"]),
         (connection, ["_protocols", "_nominated", "_closing", "get_component_candidates"]),
@@ -115,6 +118,8 @@ def test_the_overrides_have_the_signatures_of_what_they_replace() -> None:
     )
     receive = inspect.getsource(aiortc.rtcrtpreceiver.RTCRtpReceiver._handle_rtp_packet)
     assert "self.__jitter_buffer.add(packet)" in receive
+    reports = inspect.getsource(aiortc.rtcrtpreceiver.RTCRtpReceiver._run_rtcp)
+    assert "self._send_rtcp(packet)" in reports
 
 
 def digest(function: object) -> str:
@@ -186,6 +191,25 @@ async def test_many_sources_do_not_kill_the_receiver_reports() -> None:
         await until(lambda: 58 in streams)
         assert len(streams) <= MAX_SOURCES + 1
         assert len(receiver.transport._rtp_router.ssrc_table) <= MAX_SOURCES + 1
+
+
+async def test_timestamps_to_and_fro_do_not_kill_the_receiver_reports() -> None:
+    """Their jitter is more than its field in a report holds: it is shortened."""
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    receiver: Any = pc.addTransceiver("audio").receiver
+    aiortc_internals.take_over_receiver(receiver, lambda packet: None)
+    sent: list[bytes] = []
+
+    async def keep(data: bytes) -> None:
+        sent.append(data)
+
+    receiver.transport._send_rtp = keep
+    report = RtcpReceiverInfo(1, 0, 0, 1, jitter=2**32 + 29, lsr=0, dlsr=0)
+    await receiver._send_rtcp(RtcpRrPacket(ssrc=2, reports=[report]))
+    [packet] = RtcpPacket.parse(sent[0])
+    assert isinstance(packet, RtcpRrPacket)
+    assert packet.reports[0].jitter == 2**32 - 1
+    await pc.close()
 
 
 async def test_datagrams_of_the_data_channel_stay_under_1280_bytes() -> None:

@@ -93,6 +93,21 @@ async def test_garbage_is_concealed() -> None:
     bench.uplink.close()
 
 
+@pytest.mark.parametrize(
+    ("broken", "ms"), [(b"\xe3\x41\xff\xff", 2), (b"\x1b\x42\xff\xff", 120), (b"\xff", 20)]
+)
+async def test_what_does_not_decode_is_concealed_for_as_long_as_it_says_it_is(
+    broken: bytes, ms: int
+) -> None:
+    """A packet that says 2.5 ms costs the budget of a caller so much, and gives no more."""
+    bench = Bench()
+    bench.push(0)
+    for n in range(1, 21):
+        bench.push(n, broken)
+    assert len(bench.sink.audio) == 1 + 20 * ms // 20
+    bench.uplink.close()
+
+
 async def test_speech_is_told_by_our_own_detector() -> None:
     """A tone after silence is speech, and silence is none."""
     bench = Bench()
