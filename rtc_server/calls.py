@@ -15,6 +15,7 @@ from .agent.session_store import StoredSession
 from .call_service import CallOffer, PlacedCall, make_call_id
 from .errors import BadRequest, CallError, CallNotFound, Outcome, ServerBusy
 from .headroom import Headroom
+from .heap import HeapSweeper
 from .logs import call_id as log_call_id
 from .media_bridge import CallIdentity, MediaBridge
 from .metrics import Metrics
@@ -73,6 +74,7 @@ class Calls:
     ) -> None:
         self._runtimes = dict(runtimes)
         self._on_ended = on_ended
+        self._sweeper = HeapSweeper()
         self._settings = settings
         self._metrics = metrics
         self._headroom = headroom or Headroom(refuses=False)
@@ -253,6 +255,7 @@ class Calls:
             logger.info("call ended: %s after %.1f s", outcome.value, duration_s)
             if self._on_ended is not None:
                 self._on_ended(call.identity.call_id)
+            self._sweeper.call_ended()
 
     async def _forget(self, call: _Call, outcome: Outcome) -> None:
         identity = call.identity

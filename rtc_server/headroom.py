@@ -37,6 +37,10 @@ time.  It decides how many calls are taken within the first seconds."""
 _PRIOR_CALLS = 4
 """So many calls of ``CALL_LOAD`` are added to those measured, for one or two tell little."""
 
+_STEADY_SHARE = 0.25
+"""Nothing is learned of what a call costs while their number changes by more than this: calls that
+are being set up cost what calls that go on do not."""
+
 _MOST_CALL_LOAD = 0.1
 """What one call is expected to add at most: a call that costs more shows in the measure."""
 
@@ -144,8 +148,9 @@ class Headroom:
         late = (last.lag_s - first.lag_s) / span_s / _LAG_FULL
         self._load = max(wanted, late)
         self._mean_calls = (last.call_s - first.call_s) / span_s
-        call_load = (wanted + _PRIOR_CALLS * CALL_LOAD) / (self._mean_calls + _PRIOR_CALLS)
-        self._call_load = min(call_load, _MOST_CALL_LOAD)
+        if abs(self._calls - self._mean_calls) <= _STEADY_SHARE * self._calls:
+            call_load = (wanted + _PRIOR_CALLS * CALL_LOAD) / (self._mean_calls + _PRIOR_CALLS)
+            self._call_load = min(call_load, _MOST_CALL_LOAD)
 
     def _judge(self) -> Pressure:
         if self._calls == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -16,9 +15,10 @@ from typing import Protocol
 from aiohttp import web
 
 from .errors import ConfigurationError
+from .heap import settle_heap
 from .settings import Settings
 
-__all__ = ["Drained", "listen", "serve_until_told", "settle_heap", "tls_context"]
+__all__ = ["Drained", "listen", "serve_until_told", "tls_context"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,16 +116,6 @@ async def listen(runner: web.AppRunner, settings: Settings, tls: ssl.SSLContext 
     if ":" in shown:
         shown = f"[{shown}]"
     return f"{'https' if tls else 'http'}://{shown}:{port}"
-
-
-def settle_heap() -> None:
-    """Take what was made at start out of the garbage collector's sight.
-
-    Else a full collection looks through some 200,000 objects of ADK and its libraries, and
-    every call stands still meanwhile for a quarter of a second or more.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _reason(error: OSError) -> str:

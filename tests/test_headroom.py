@@ -105,6 +105,17 @@ def test_calls_that_have_just_ended_make_room_before_the_measure_shows_it() -> N
     assert loop.headroom.takes(5)
 
 
+def test_what_set_ups_cost_is_not_taken_for_what_calls_cost() -> None:
+    """Twenty calls within four seconds: the load is high for so few, and there is room."""
+    loop = Loop()
+    loop.run(10, 0.01)
+    for _ in range(20):
+        loop.calls += 1
+        loop.run(0.15, 0.5)
+    assert loop.headroom.takes(20)
+    assert loop.headroom.pressure is not Pressure.FULL
+
+
 def test_the_cost_of_a_call_is_learned_from_those_there_are() -> None:
     """Heavy agents leave room for fewer more, light ones for more."""
     heavy, light = Loop().serve(6, 0.5), Loop().serve(24, 0.5)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import logs
 from ..errors import CallError, ConfigurationError
+from ..heap import settle_heap
 from ..metrics import Metrics
-from ..serving import settle_heap
 from .summed_metrics import snapshot_of
 from .wire import (
     MAX_LINE_BYTES,
