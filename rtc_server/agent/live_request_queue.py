@@ -12,10 +12,13 @@ from google.adk.agents.live_request_queue import LiveRequest, LiveRequestQueue
 from google.genai import types
 
 from .live_event_mapper import rate_of
+from .model_stamp import ModelStamp
 
 __all__ = ["BoundedLiveRequestQueue", "LiveRequestQueueFull"]
 
 logger = logging.getLogger(__name__)
+
+_REALTIME = ModelStamp(LiveRequest(), "blob")
 
 _ROUNDING_S = 1e-6
 """What adding up the seconds of many pieces may be off by."""
@@ -75,8 +78,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self.send(LiveRequest(content=content, partial=partial))
 
     def send_realtime(self, blob: types.Blob) -> None:
-        # Fifty times a second: what is a blob already is not validated again.
-        self.send(LiveRequest.model_construct(blob=blob))
+        self.send(_REALTIME.make(blob))
 
     def send_activity_start(self) -> None:
         self.send(LiveRequest(activity_start=types.ActivityStart()))

@@ -42,6 +42,7 @@ from .live_events import (
 )
 from .live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
 from .live_run_config import live_run_config
+from .model_stamp import ModelStamp
 from .retry_rules import RetryRules
 from .session_store import SessionStore
 
@@ -57,6 +58,8 @@ logger = logging.getLogger(__name__)
 
 _OUTPUT = (AgentAudio, AgentText, AgentTranscript, ToolCalled)
 _END_OF_ANSWER = (ModelInterrupted, ModelTurnComplete)
+
+_MICROPHONE = ModelStamp(types.Blob(data=b"", mime_type="audio/pcm;rate=16000"), "data")
 
 _MAX_EVENTS = 1000
 """Events that wait for the caller; then the reading of the run waits."""
@@ -201,7 +204,7 @@ class LiveSession:
         """
         if self._state in (_State.CONNECTING, _State.CONNECTED):
             for piece in self._joiner.push(pcm, quiet=quiet and not self._is_activity_open):
-                self._queue.send_realtime(_microphone(piece))
+                self._queue.send_realtime(_MICROPHONE.make(piece))
             return not self._joiner.is_waiting
         if self._state is _State.RECONNECTING:
             self._metrics.audio_dropped.labels("uplink", "reconnecting").inc(len(pcm) / 32_000)
@@ -210,7 +213,7 @@ class LiveSession:
     def _send_waiting_audio(self) -> None:
         """Nothing overtakes the silence that waits."""
         for piece in self._joiner.flush():
-            self._queue.send_realtime(_microphone(piece))
+            self._queue.send_realtime(_MICROPHONE.make(piece))
 
     def end_audio_stream(self) -> None:
         """The microphone is off: the model need not wait for more of the sentence."""
@@ -469,11 +472,6 @@ class LiveSession:
     def _count_dropped(self, seconds: float) -> None:
         reason = "reconnecting" if self._state is _State.RECONNECTING else "stalled"
         self._metrics.audio_dropped.labels("uplink", reason).inc(seconds)
-
-
-def _microphone(pcm: bytes) -> types.Blob:
-    """Not validated: it is ours, and comes fifty times a second."""
-    return types.Blob.model_construct(data=pcm, mime_type="audio/pcm;rate=16000")
 
 
 def _vad_is_off(config: RunConfig) -> bool:
