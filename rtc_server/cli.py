@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from . import __version__, logs
+from . import __version__, event_loop, logs
 from .errors import ConfigurationError
 from .settings import Limits, Settings
 
@@ -233,7 +233,7 @@ def serve(log_format: logs.LogFormat, log_level: str, no_auth: bool, **options: 
         return
     from .app import serve as serve_calls
 
-    asyncio.run(serve_calls(settings, on_started=started))
+    event_loop.run(serve_calls(settings, on_started=started))
 
 
 def _settings(options: dict[str, Any]) -> Settings:

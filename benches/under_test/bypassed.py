@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, cast
 from unittest import mock
 
-from rtc_server import app, logs
+from rtc_server import app, event_loop, logs
 from rtc_server.agent.agent_runtime import AgentRuntime
 from rtc_server.agent.live_events import (
     AgentAudio,
@@ -143,4 +143,4 @@ if __name__ == "__main__":
     parser.add_argument("--max-calls", type=int)
     options = parser.parse_args()
     logs.configure("text", "warning")
-    asyncio.run(serve_bypassed(options.port, options.max_calls))
+    event_loop.run(serve_bypassed(options.port, options.max_calls))

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import logs
+from .. import event_loop, logs
 from ..errors import CallError, ConfigurationError
 from ..heap import settle_heap
 from ..metrics import Metrics
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 def main(descriptor: int) -> int:
     """Serve the front at the other end of an inherited socket; returns the exit status."""
     os.set_inheritable(descriptor, False)
-    return asyncio.run(_run(socket.socket(fileno=descriptor)))
+    return event_loop.run(_run(socket.socket(fileno=descriptor)))
 
 
 async def _run(sock: socket.socket) -> int:
