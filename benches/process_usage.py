@@ -28,11 +28,36 @@ def parse_cpu_s(stat: str) -> float:
 
 
 def usage_of(pid: int) -> Usage:
-    """The usage of one process now, without its children.
+    """The usage of a process and of the processes that it has started, which run now.
 
     Raises:
         ProcessLookupError: there is none.
     """
+    first, others = _usage_of_one(pid), []
+    for child in _descendants(pid):
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            others.append(_usage_of_one(child))
+    return Usage(
+        first.cpu_s + sum(one.cpu_s for one in others),
+        first.resident_bytes + sum(one.resident_bytes for one in others),
+        first.threads + sum(one.threads for one in others),
+    )
+
+
+def _descendants(pid: int) -> list[int]:
+    """Of the tree of processes below one."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # a process that has just ended
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            parents.setdefault(parent, []).append(int(stat.parent.name))
+    found = list(parents.get(pid, []))
+    for one in found:  # grows as it goes
+        found.extend(parents.get(one, []))
+    return found
+
+
+def _usage_of_one(pid: int) -> Usage:
     folder = Path(f"/proc/{pid}")
     try:
         cpu_s = parse_cpu_s((folder / "stat").read_text())

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +19,7 @@ import aiohttp
 import numpy as np
 import pytest
 
-from benches import floor, libopus, load_client, overload
+from benches import floor, libopus, load_client, overload, workers
 from benches.analysis import (
     OnTime,
     Stream,
@@ -50,7 +52,7 @@ from benches.set_up import SetUp, measure_set_ups
 from benches.set_up import table as set_up_table
 from benches.soak import gap_p99_ms, lag_p99_ms, parse_metrics
 from benches.under_test.bypassed import LoopBackSession, adk_bypassed
-from benches.under_test.catalogue import BY_HEADROOM, OURS, PEERS, SERVERS
+from benches.under_test.catalogue import BY_HEADROOM, OURS, PEERS, SERVERS, VARIANTS
 from rtc_harness.aiortc_internals import offer_loopback_where_alone
 from rtc_server import app
 from rtc_server.agent.live_session import LiveSession
@@ -165,6 +167,36 @@ def test_the_usage_of_a_process_is_what_linux_says() -> None:
     assert usage.resident_bytes > 2**20
     with pytest.raises(ProcessLookupError):
         usage_of(2**22 + 1)
+
+
+def test_the_usage_of_a_process_includes_those_that_it_started() -> None:
+    """A worker's memory and threads are the server's, however deep the tree."""
+    alone = usage_of(os.getpid())
+    inner = "print(1, flush=True); input()"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with_children = usage_of(os.getpid())
+        child.communicate(b"\n")
+    assert with_children.threads >= alone.threads + 2
+    assert with_children.resident_bytes > alone.resident_bytes + 8 * 2**20
+
+
+def test_what_workers_cost_is_told_by_the_median_of_each() -> None:
+    text = workers.table(8, {"ours-adk": [2.0, 3.0, 2.5], "ours-workers": [2.5, 2.75, 3.5]})
+    assert "| one | 8 | 2.50 (2.00 to 3.00) |" in text
+    assert "| a front and two workers | 16 | 2.75 (2.50 to 3.50) |" in text
+    assert text.endswith("Workers take 1.10 times as much a call.")
+
+
+def test_every_variant_names_what_is_done_otherwise() -> None:
+    for name in VARIANTS:
+        one = SERVERS[f"ours-{name}"]
+        assert one.work.endswith(VARIANTS[name])
+        assert one.command(8080)[-2:] == ["8080", name]
 
 
 # -- signal and latency --------------------------------------------------------------------

@@ -127,9 +127,8 @@ def adk_bypassed() -> Iterator[LoadedAgent]:
         yield LoadedAgent.from_object("loopback", root_agent)
 
 
-async def serve_bypassed(port: int, max_calls: int | None = None) -> None:
+async def serve_bypassed(settings: Settings) -> None:
     """Serve until killed."""
-    settings = Settings(port=port, agent="loopback", limits=Limits(max_calls=max_calls))
     with (
         adk_bypassed() as agent,
         mock.patch.object(app, "load_agent_named", return_value=agent),
@@ -143,4 +142,5 @@ if __name__ == "__main__":
     parser.add_argument("--max-calls", type=int)
     options = parser.parse_args()
     logs.configure("text", "warning")
-    event_loop.run(serve_bypassed(options.port, options.max_calls))
+    limits = Limits(max_calls=options.max_calls)
+    event_loop.run(serve_bypassed(Settings(port=options.port, agent="loopback", limits=limits)))

@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BY_HEADROOM", "OURS", "PEERS", "SERVERS", "TIMED_CHECKS", "ServerUnderTest"]
+__all__ = [
+    "BY_HEADROOM",
+    "OURS",
+    "PEERS",
+    "SERVERS",
+    "TIMED_CHECKS",
+    "VARIANTS",
+    "WORKERS",
+    "ServerUnderTest",
+]
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _PEERS_PYTHON = _CHECKOUT / ".venv-peers" / "bin" / "python"
@@ -62,7 +71,7 @@ def _serve(*options: str) -> Callable[[int], list[str]]:
 
 _OUR_WORK = (
     "decode to 16 kHz mono, detect speech, 40 ms pieces back at 24 kHz, "
-    "encode 24 kHz mono 32 kbit/s complexity 5"
+    "encode 24 kHz mono 72 kbit/s in the MDCT mode, complexity 5"
 )
 
 OURS = (
@@ -124,16 +133,40 @@ PEERS = (
     ),
 )
 
-TIMED_CHECKS = ServerUnderTest(
-    "ours-timed-checks",
-    "ours, ICE looked at every 20 ms",
-    f"{_OUR_WORK}; aioice's own way to notice that ICE is through",
-    _module("timed_checks"),
-    "/api/calls",
-    "/healthz",
-    ("aiortc", "av"),
+VARIANTS = {
+    "timed-checks": "ICE looked at every 20 ms, as aioice does",
+    "through-aiortc": "packets through aiortc",
+    "every-wake": "the loop wakes for each packet",
+    "libopus": "decoded by libopus alone",
+}
+"""Ours with ADK bypassed and one thing done otherwise: see ``variant.py``."""
+
+_VARIANTS = tuple(
+    ServerUnderTest(
+        f"ours-{name}",
+        f"ours, {what}",
+        f"{_OUR_WORK}; {what}",
+        _module("variant", name),
+        "/api/calls",
+        "/healthz",
+        ("aiortc", "av"),
+    )
+    for name, what in VARIANTS.items()
 )
-"""Compared with in ``set_up.py`` alone."""
+
+TIMED_CHECKS = _VARIANTS[0]
+"""Compared with in ``set_up.py``."""
+
+WORKERS = ServerUnderTest(
+    "ours-workers",
+    "ours, two workers",
+    f"{_OUR_WORK}; ADK's runner and live flow between",
+    _serve("--workers", "2", *_NO_REFUSAL),
+    "/api/calls",
+    "/readyz",
+    ("google-adk", "aiortc", "av"),
+)
+"""Compared with in ``workers.py``."""
 
 BY_HEADROOM = {
     one.name: replace(one, command=command)
@@ -141,4 +174,4 @@ BY_HEADROOM = {
 }
 """Ours as they are by themselves: they refuse calls for which they measure no room."""
 
-SERVERS = {one.name: one for one in (*OURS, TIMED_CHECKS, *PEERS)}
+SERVERS = {one.name: one for one in (*OURS, *_VARIANTS, WORKERS, *PEERS)}
