@@ -114,10 +114,13 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         waiting = _Waiting(req, _seconds(req), _is_image(req))
         if req.close:
             self._closed = True
-        elif not _is_audio(req) and len(self._requests) >= self._max_requests:
-            if not self._drop_image():
-                raise LiveRequestQueueFull
+        elif not _is_audio(req) and self._is_full and not self._drop_image():
+            raise LiveRequestQueueFull
         self._append(waiting)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._requests) >= self._max_requests
 
     def _append(self, waiting: _Waiting) -> None:
         if not self._requests:

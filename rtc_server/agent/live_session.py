@@ -208,7 +208,8 @@ class LiveSession:
                 self._send_piece(piece)
             return not self._joiner.is_waiting
         if self._state is _State.RECONNECTING:
-            self._metrics.audio_dropped.labels("uplink", "reconnecting").inc(len(pcm) / _BYTES_PER_S)
+            seconds = len(pcm) / _BYTES_PER_S
+            self._metrics.audio_dropped.labels("uplink", "reconnecting").inc(seconds)
         return True
 
     def _send_waiting_audio(self) -> None:
