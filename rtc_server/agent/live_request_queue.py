@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from google.adk.agents.live_request_queue import LiveRequest, LiveRequestQueue
 from google.genai import types
@@ -22,6 +23,14 @@ _REALTIME = ModelStamp(LiveRequest(), "blob")
 
 _ROUNDING_S = 1e-6
 """What adding up the seconds of many pieces may be off by."""
+
+
+class _Waiting(NamedTuple):
+    """A request, and what the bounds need to know of it."""
+
+    request: LiveRequest
+    audio_s: float
+    is_image: bool
 
 
 class LiveRequestQueueFull(Exception):
@@ -60,7 +69,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._max_images = max_images
         self._on_audio_dropped = on_audio_dropped
         self._clock = clock
-        self._requests: deque[LiveRequest] = deque()
+        self._requests: deque[_Waiting] = deque()
         self._available = asyncio.Event()
         self._audio_s = 0.0
         self._images = 0
@@ -80,6 +89,10 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
     def send_realtime(self, blob: types.Blob) -> None:
         self.send(_REALTIME.make(blob))
 
+    def send_audio(self, blob: types.Blob, seconds: float) -> None:
+        """Append a piece of audio of known length: as :meth:`send_realtime`, for less."""
+        self._append(_Waiting(_REALTIME.make(blob), seconds, False))
+
     def send_activity_start(self) -> None:
         self.send(LiveRequest(activity_start=types.ActivityStart()))
 
@@ -98,18 +111,23 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         """
         if req.content is not None:
             _check(req.content)
+        waiting = _Waiting(req, _seconds(req), _is_image(req))
         if req.close:
             self._closed = True
-        elif _is_audio(req):
-            self._audio_s += _seconds(req)
-        else:
-            if len(self._requests) >= self._max_requests and not self._drop_image():
-                raise LiveRequestQueueFull
-            if _is_image(req):
-                self._images += 1
+        elif not _is_audio(req) and self._is_full and not self._drop_image():
+            raise LiveRequestQueueFull
+        self._append(waiting)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._requests) >= self._max_requests
+
+    def _append(self, waiting: _Waiting) -> None:
         if not self._requests:
             self._waiting_since = self._clock()
-        self._requests.append(req)
+        self._requests.append(waiting)
+        self._audio_s += waiting.audio_s
+        self._images += waiting.is_image
         while self._audio_s > self._audio_limit_s + _ROUNDING_S:
             self._on_audio_dropped(self._drop_audio())
         while self._images > self._max_images:
@@ -124,18 +142,18 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         while not self._requests:
             self._available.clear()
             await self._available.wait()
-        req = self._requests.popleft()
+        taken = self._requests.popleft()
         self._waiting_since = self._clock() if self._requests else None
-        self._forget(req)
-        return req
+        self._forget(taken)
+        return taken.request
 
     def start_over(self) -> None:
         """Prepare for a new run: what only the old one could use goes, text is kept."""
-        kept = [req for req in self._requests if _outlives_run(req)]
+        kept = [one for one in self._requests if _outlives_run(one.request)]
         dropped_s = self._audio_s
         self._requests = deque(kept)
         self._audio_s = 0.0
-        self._images = sum(map(_is_image, kept))
+        self._images = sum(one.is_image for one in kept)
         self._waiting_since = self._clock() if kept else None
         self._taker = None
         if dropped_s:
@@ -159,28 +177,26 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
     # ------------------------------------------------------------------------
 
     def _drop_audio(self) -> float:
-        return self._drop_first(_is_audio)
+        return self._drop_first(lambda one: one.audio_s > 0.0)
 
     def _drop_image(self) -> bool:
         if not self._images:
             return False
-        self._drop_first(_is_image)
+        self._drop_first(lambda one: one.is_image)
         logger.warning("a picture was dropped: the agent does not take any")
         return True
 
-    def _drop_first(self, kind: Callable[[LiveRequest], bool]) -> float:
+    def _drop_first(self, kind: Callable[[_Waiting], bool]) -> float:
         """Removes the oldest request of a kind, which there is; returns its seconds of audio."""
-        at = next(n for n, req in enumerate(self._requests) if kind(req))
-        req = self._requests[at]
+        at = next(n for n, one in enumerate(self._requests) if kind(one))
+        dropped = self._requests[at]
         del self._requests[at]
-        self._forget(req)
-        return _seconds(req)
+        self._forget(dropped)
+        return dropped.audio_s
 
-    def _forget(self, req: LiveRequest) -> None:
-        if _is_audio(req):
-            self._audio_s = max(0.0, self._audio_s - _seconds(req))
-        elif _is_image(req):
-            self._images -= 1
+    def _forget(self, gone: _Waiting) -> None:
+        self._audio_s = max(0.0, self._audio_s - gone.audio_s)
+        self._images -= gone.is_image
 
 
 def _check(content: types.Content) -> None:

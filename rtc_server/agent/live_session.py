@@ -60,6 +60,7 @@ _OUTPUT = (AgentAudio, AgentText, AgentTranscript, ToolCalled)
 _END_OF_ANSWER = (ModelInterrupted, ModelTurnComplete)
 
 _MICROPHONE = ModelStamp(types.Blob(data=b"", mime_type="audio/pcm;rate=16000"), "data")
+_BYTES_PER_S = 32_000
 
 _MAX_EVENTS = 1000
 """Events that wait for the caller; then the reading of the run waits."""
@@ -204,16 +205,20 @@ class LiveSession:
         """
         if self._state in (_State.CONNECTING, _State.CONNECTED):
             for piece in self._joiner.push(pcm, quiet=quiet and not self._is_activity_open):
-                self._queue.send_realtime(_MICROPHONE.make(piece))
+                self._send_piece(piece)
             return not self._joiner.is_waiting
         if self._state is _State.RECONNECTING:
-            self._metrics.audio_dropped.labels("uplink", "reconnecting").inc(len(pcm) / 32_000)
+            seconds = len(pcm) / _BYTES_PER_S
+            self._metrics.audio_dropped.labels("uplink", "reconnecting").inc(seconds)
         return True
 
     def _send_waiting_audio(self) -> None:
         """Nothing overtakes the silence that waits."""
         for piece in self._joiner.flush():
-            self._queue.send_realtime(_MICROPHONE.make(piece))
+            self._send_piece(piece)
+
+    def _send_piece(self, pcm: bytes) -> None:
+        self._queue.send_audio(_MICROPHONE.make(pcm), len(pcm) / _BYTES_PER_S)
 
     def end_audio_stream(self) -> None:
         """The microphone is off: the model need not wait for more of the sentence."""

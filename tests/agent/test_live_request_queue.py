@@ -54,6 +54,18 @@ def test_every_public_method_of_adk_is_bounded() -> None:
         assert name in vars(BoundedLiveRequestQueue), name
 
 
+async def test_audio_of_known_length_is_bounded_as_any_other() -> None:
+    """It is the same request, and the oldest of it is dropped."""
+    dropped = Dropped()
+    queue = BoundedLiveRequestQueue(audio_s=0.04, on_audio_dropped=dropped)
+    queue.send_audio(audio(1), 0.02)
+    queue.send_realtime(audio(2))
+    queue.send_audio(audio(3), 0.02)
+    assert dropped.seconds == pytest.approx(0.02)
+    assert await queue.get() == LiveRequest(blob=audio(2))
+    assert await queue.get() == LiveRequest(blob=audio(3))
+
+
 async def test_order_is_kept_between_audio_and_the_rest() -> None:
     """What was sent first is taken first."""
     queue = BoundedLiveRequestQueue()
