@@ -40,7 +40,7 @@ _LEAST_DBFS = -48.0
 _ABOVE_FLOOR_DB = 8.0
 _SILENT_DBFS = -100.0
 
-_QUIET_DBFS = -72.0
+_QUIET_DBFS = -80.0
 _NEAR_FLOOR_DB = 5.0
 
 _FLOOR_FRAMES = 15  # a minimum is kept of each 300 ms
@@ -88,7 +88,7 @@ class SpeechDetector:
 
     Attributes:
         is_quiet: whether the last frame was as quiet as the noise floor (5 dB above it at most,
-            or below -72 dBFS).  Much that is no speech is not quiet either; the softest beginning
+            or below -80 dBFS).  Much that is no speech is not quiet either; the softest beginning
             of a word is not.
     """
 
