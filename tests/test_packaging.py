@@ -46,9 +46,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("rtc_server-*.whl")
     # The environment is empty; only the index and pip's cache are the user's own.
     _run(sys.executable, "-m", "venv", "--without-pip", str(environment))
-    into = [*pip, f"--python={environment}/bin/python", "install", "--no-compile"]
+    into = [*pip, f"--python={environment}/bin/python", "install", "--no-compile", "--no-deps"]
     _run(*into, "--require-hashes", "--requirement=requirements/run.txt")
-    _run(*into, "--no-deps", str(wheel))
+    _run(*into, str(wheel))
     return environment / "bin"
 
 
