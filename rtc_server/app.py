@@ -65,8 +65,6 @@ async def run_server(
         ConfigurationError: the agent cannot be loaded, or the port is taken.
     """
     metrics = Metrics()
-    # Which way packets go is found out, and said, before the first call.
-    aiortc_fast_path.is_usable()
     # What the operator can mend is said before the agent, which takes seconds to load.
     tokens = None if settings.auth_secret is None else Tokens(settings.auth_secret)
     tls = tls_context(settings)
@@ -110,7 +108,9 @@ async def run_calls(
                 await local_agent.warm_up()
         runtime = await stack.enter_async_context(AgentRuntime(loaded, settings, metrics))
         await runtime.warm_up()
-        opus.codec_in_use()  # loaded and tried now, and not in the first call
+        # Found out, and said, now and not in the first call.
+        opus.codec_in_use()
+        aiortc_fast_path.is_usable()
         # Who says how many calls there may be is not contradicted by a measure.
         headroom = Headroom(refuses=settings.limits.max_calls is None)
         calls = await stack.enter_async_context(

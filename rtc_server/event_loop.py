@@ -1,7 +1,7 @@
 """The event loop of a server: asyncio's own, which with many calls wakes a little less often.
 
 A loop that wakes for each packet finds its caches cold each time, and goes to sleep again for a
-fraction of a millisecond.  From some calls on it sleeps for at least 2 ms instead, and finds
+fraction of a millisecond.  From some calls on at least 2 ms lie between two wakes, and it finds
 several packets: what network cards do with their interrupts.  With few calls nothing is held back.
 """
 
@@ -29,7 +29,7 @@ _Ready = list[tuple[selectors.SelectorKey, int]]
 
 
 class ModeratedSelector(selectors.DefaultSelector):
-    """Sleeps no shorter than 2 ms while many events come; work that is ready never waits.
+    """Wakes every 2 ms at most while many events come; work that is ready never waits.
 
     Args:
         clock: monotonic seconds.

@@ -375,6 +375,7 @@ class MediaBridge:
     def _mute(self, muted: bool) -> None:
         if muted and not self._muted and self._live is not None:
             self._live.end_audio_stream()
+        self._waiting.clear()
         self._muted = muted
 
     def _take_activity(self, state: Literal["start", "end"]) -> None:

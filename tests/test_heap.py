@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rtc_server import heap
 from rtc_server.heap import ENDED_CALLS, HeapSweeper, settle_heap
 
 
@@ -27,6 +28,7 @@ def settled() -> Iterator[None]:
     finally:
         gc.enable()
         gc.unfreeze()
+        heap._state["is_settled"] = False
 
 
 @pytest.mark.usefixtures("settled")
@@ -54,3 +56,16 @@ def test_nothing_is_collected_in_a_process_whose_heap_was_not_settled() -> None:
         assert left() is not None
     finally:
         gc.enable()
+
+
+@pytest.mark.usefixtures("settled")
+def test_once_a_sweep_takes_long_no_further_one_stops_the_calls() -> None:
+    """What is looked through grows with the conversations in memory."""
+    times = iter((0.0, 0.011))
+    sweeper = HeapSweeper(clock=lambda: next(times))
+    for _ in range(ENDED_CALLS):
+        sweeper.call_ended()
+    left = weakref.ref(Circle())
+    for _ in range(3 * ENDED_CALLS):
+        sweeper.call_ended()
+    assert left() is not None

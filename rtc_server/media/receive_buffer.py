@@ -143,8 +143,13 @@ class _ReorderWait:
         self.wait_s = shortest_s
 
     def overtaken(self, by_s: float, now: float) -> None:
-        """A packet came ``by_s`` after the first one that had overtaken it."""
+        """A packet came ``by_s`` after the first one that had overtaken it.
+
+        One that no wait would have caught says nothing.
+        """
         self.refresh(now)
+        if by_s > self._longest_s:
+            return
         self._seen_s = max(self._seen_s, by_s)
         self._update()
 

@@ -18,7 +18,10 @@ WINDOW_S = 1.0
 STEADY_S = 0.012
 """Two windows in which the least differs by no more are of a real-time stream."""
 
-MOST_S = 0.5
+STALL_S = 0.06
+"""Nothing was read for so long: the server itself stood still."""
+
+MOST_S = 3.0
 """A stream with more than this ahead is not taken for a real-time one."""
 
 LEAST_WRITES = 4
@@ -36,8 +39,9 @@ class SurplusDelay:
     """What of one turn's backlog could be taken out without its running dry.
 
     The measure is the *slack*: what is left when a frame was read.  The least slack of a window
-    is what nobody needed in it.  The stream's own slack is the least that it had before; what
-    is above it, in two windows in a row, is surplus.
+    is what nobody needed in it.  The stream's own slack is what it had before a stall, its own or
+    the server's; what is above it afterwards, in two windows in a row, is surplus.  Without a
+    stall there is none.
     """
 
     def __init__(self) -> None:
@@ -46,6 +50,8 @@ class SurplusDelay:
 
         self._own_s = math.inf  # the stream's own slack
         self._kept_s = 0.0  # beyond it, because it ran dry
+        self._has_stalled = False
+        self._read_at: float | None = None
         self._before_s = math.inf  # the least slack of the window before
         self._begin_window(None)
 
@@ -63,6 +69,9 @@ class SurplusDelay:
         """A frame was read and ``left_s`` of the stream are left."""
         if self._ends_at is None:
             self._begin_window(now)
+        if self._read_at is not None and now - self._read_at >= STALL_S:
+            self._has_stalled = True
+        self._read_at = now
         if left_s < self._least_s:
             self._least_s = left_s
         if left_s > self._most_s:
@@ -75,6 +84,8 @@ class SurplusDelay:
         """There was nothing to read although the turn goes on: more has to be kept."""
         self.surplus_s = 0.0
         self._kept_s = min(MOST_KEPT_S, self._kept_s + DRY_RUN_S)
+        self._own_s = 0.0  # it has just had none
+        self._has_stalled = True
         self._before_s = math.inf
         self._begin_window(None)
 
@@ -87,10 +98,11 @@ class SurplusDelay:
     def _judge(self) -> None:
         is_real_time = self._most_s <= MOST_S and self._writes >= LEAST_WRITES
         if not is_real_time:
-            self._own_s = self._before_s = math.inf
+            self._before_s = math.inf
             self.surplus_s = 0.0
             return
-        self._own_s = min(self._own_s, self._least_s)
+        # Until there was a stall what waits is the agent's own lead, whatever it is.
+        self._own_s = min(self._own_s, self._least_s) if self._has_stalled else self._least_s
         is_steady = abs(self._least_s - self._before_s) <= STEADY_S
         surplus_s = min(self._least_s, self._before_s) - self._own_s - self._kept_s
         self.surplus_s = surplus_s if is_steady and surplus_s >= SMALLEST_S else 0.0

@@ -147,6 +147,7 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         raise OfferError("The offer has neither active audio nor a data channel.")
     accepted: list[tuple[str, Section]] = []
     candidates = 0
+    counted: list[Section] = []
     for index, section in enumerate(offered.sections):
         if section is not audio and section is not application:
             continue
@@ -154,7 +155,8 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         owner = _transport_owner(offered, mid, section)
         # In each section of a bundle: of which one aiortc takes them depends on its transport.
         usable = _candidate_lines(owner)
-        if not any(mid in offered.bundle and one in offered.bundle for one, _ in accepted):
+        if not any(owner is one for one in counted):
+            counted.append(owner)
             candidates += len(usable)
         if section is audio:
             assert opus is not None

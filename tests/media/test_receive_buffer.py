@@ -182,8 +182,15 @@ def test_overtaking_in_time_lengthens_the_wait_too(stream: Stream) -> None:
 
 def test_no_wait_is_longer_than_60_ms_whatever_the_network_did(stream: Stream) -> None:
     stream.send(0, 2, 3, 4)
-    stream.push(stream.packet(1, at=1.0))
+    stream.push(stream.packet(1, at=0.095))
     assert stream.buffer.statistics().gap_wait_ms == 60
+
+
+def test_a_packet_that_no_wait_would_have_caught_lengthens_none(stream: Stream) -> None:
+    """It would buy every later loss 60 ms of delay for nothing."""
+    stream.send(0, 2, 3, 4)
+    stream.push(stream.packet(1, at=1.0))
+    assert stream.buffer.statistics().gap_wait_ms == 10
 
 
 def test_an_overtaking_is_forgotten_after_a_minute(stream: Stream) -> None:

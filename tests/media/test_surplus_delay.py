@@ -29,6 +29,11 @@ class Stream:
             self.now += FRAME_S
             number += 1
 
+    def stall(self, seconds: float) -> None:
+        """The server stands still, and the agent goes on."""
+        self.now += seconds
+        self.left_s += seconds
+
     def take(self) -> float:
         """Take out all that may be."""
         surplus_s = self.delay.surplus_s
@@ -52,7 +57,7 @@ def test_what_a_stall_left_behind_is_surplus_once_it_is_steady() -> None:
     stream = Stream()
     stream.left_s = 0.01
     stream.go_on(3.0)
-    stream.left_s += 0.06
+    stream.stall(0.06)
     stream.go_on(3.0)
     assert abs(stream.delay.surplus_s - 0.06) < 1e-6
     stream.take()
@@ -101,3 +106,31 @@ def test_a_stream_that_ran_dry_again_is_given_a_little_more() -> None:
         stream.go_on(1.0)
         stream.take()
     assert first < stream.taken_s <= 0.03 + 1e-6
+
+
+def test_the_lead_that_an_agent_builds_is_its_own() -> None:
+    """It speaks faster at first, then in real time: what waits is its own jitter buffer."""
+    stream = Stream()
+    stream.go_on(1.0, speed=1.4)
+    for _ in range(10):
+        stream.go_on(1.0)
+        assert stream.delay.surplus_s == 0
+
+
+def test_a_stall_longer_than_half_a_second_is_not_kept_either() -> None:
+    stream = Stream()
+    stream.left_s = 0.01
+    stream.go_on(3.0)
+    stream.stall(0.7)
+    stream.go_on(3.0)
+    assert abs(stream.delay.surplus_s - 0.7) < 1e-6
+
+
+def test_a_stall_at_the_very_start_of_a_turn_is_not_kept() -> None:
+    """The stream ran dry, and so had no slack of its own."""
+    stream = Stream()
+    stream.go_on(0.4)
+    stream.delay.ran_dry()
+    stream.left_s += 0.4
+    stream.go_on(4.0)
+    assert stream.delay.surplus_s > 0.38

@@ -410,3 +410,21 @@ def test_an_offer_without_mids_or_bundle_gets_none() -> None:
     answer = compose_answer(offer, offer.sdp.replace("actpass", "active"))
     assert "a=mid" not in answer
     assert "a=group" not in answer
+
+
+def test_candidates_are_counted_of_each_section_that_gives_some() -> None:
+    """A bundle whose first section is rejected has none in common: all of them are bounded."""
+    section = "c=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:" + "p" * 22 + "\r\n"
+    section += "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=setup:actpass\r\n"
+    candidates = "".join(
+        f"a=candidate:1 1 udp 1 10.0.{n // 250}.{n % 250 + 1} 5000 typ host\r\n" for n in range(60)
+    )
+    sdp = (
+        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE v a d\r\n"
+        f"m=video 0 UDP/TLS/RTP/SAVPF 96\r\n{section}a=mid:v\r\n"
+        f"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n{section}"
+        "a=mid:a\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n"
+        f"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n{section}a=mid:d\r\n{candidates}"
+    )
+    with pytest.raises(OfferError, match="more than 32 candidates"):
+        parse_offer(sdp, max_candidates=32)
