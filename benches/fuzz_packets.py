@@ -283,7 +283,7 @@ class _Run:
             self.tally.datagrams += 1
             try:
                 await self.path.arrive(datagram)
-            except Exception as problem:
+            except Exception as problem:  # whatever it is, it is what is looked for
                 raise BrokenPromise(
                     f"datagram {self.tally.datagrams}, {step.kind}, {datagram.hex()}: {problem!r}"
                 ) from problem
@@ -307,7 +307,7 @@ class _Run:
     async def _check_that_voices_are_heard(self) -> None:
         try:
             await self.path.report()
-        except Exception as problem:
+        except Exception as problem:  # the same
             raise BrokenPromise(f"no receiver report can be written: {problem!r}") from problem
         await self._wait(_REST_S)  # the budget is full again
         self.path.sink.arrivals.clear()

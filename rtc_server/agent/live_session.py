@@ -222,7 +222,10 @@ class LiveSession:
 
     def end_audio_stream(self) -> None:
         """The microphone is off: the model need not wait for more of the sentence."""
-        if self._state in (_State.CONNECTING, _State.CONNECTED) and not self._vad_is_off:
+        if self._state not in (_State.CONNECTING, _State.CONNECTED):
+            return
+        self._send_waiting_audio()
+        if not self._vad_is_off:
             self._put(self._queue.send_audio_stream_end)
 
     def send_text(self, text: str) -> None:

@@ -172,6 +172,18 @@ async def test_nothing_overtakes_the_silence_that_waits(llm: ScriptedLlm) -> Non
     assert await pieces_heard(llm, send) == [20] * 100 + [40, "end"]
 
 
+async def test_the_end_of_the_stream_lets_go_of_the_silence_that_waits(llm: ScriptedLlm) -> None:
+    """Nothing of a stream that has ended is left for the next one."""
+
+    def send(live: LiveSession) -> None:
+        for _ in range(102):
+            live.send_audio(QUIET, quiet=True)
+        live.end_audio_stream()
+        assert live.send_audio(SPEECH)
+
+    assert await pieces_heard(llm, send) == [20] * 100 + [40, 20, "end"]
+
+
 async def test_while_the_caller_holds_the_button_nothing_is_joined(llm: ScriptedLlm) -> None:
     """He may be about to speak, and the model waits for him to let go."""
 
