@@ -1,25 +1,28 @@
 /**
- * One call: a peer connection, its data channel, and the HTTP requests around them.
+ * One connection: a peer connection, its data channel, and the HTTP requests around them.
  *
- * A `Call` speaks the server's public contract and knows nothing of the page. Every message
- * of the data channel becomes an event of the same name (`ready`, `state`, `text`,
- * `transcript`, `turn`, `tool`, `session_state`, `agent`, `latency`, `usage`, `error`,
- * `goaway`, `pong`), with the message as its `detail`, and a `message` event besides.
- * Its own events:
+ * It speaks the server's contract and is used once. Its events:
  *
  * - `config`: what `GET /api/config` said;
  * - `placed`: the server's answer, without its SDP;
  * - `stream`: the agent's audio, a `MediaStream`;
- * - `statechange`: the call's `state` changed;
- * - `end`: the call is over; `detail` is a {@link CallProblem}, or null after `hangUp`.
+ * - `message`: each message of the data channel;
+ * - `end`: it is over; `detail` is a {@link CallProblem}, or null after `hangUp`.
  *
  * `end` comes exactly once, whatever went wrong and whenever: there is no other error path.
  *
- * @module call
+ * @module connection
  */
 
-/** @enum {string} The life of a call, in this order; it never goes back. */
-export const CallState = Object.freeze({
+import { Liveness } from "./liveness.js";
+import { MESSAGE_TYPES } from "./messages.js";
+import { CallProblem, problemOf } from "./problem.js";
+
+/** @typedef {import("./messages.js").ServerMessage} ServerMessage */
+/** @typedef {import("./messages.js").ClientMessage} ClientMessage */
+
+/** @enum {string} The life of a connection, in this order; it never goes back. */
+export const ConnectionState = Object.freeze({
   NEW: "new",
   PLACING: "placing",
   CONNECTING: "connecting",
@@ -27,25 +30,12 @@ export const CallState = Object.freeze({
   CLOSED: "closed",
 });
 
-const MESSAGE_TYPES = new Set([
-  "ready",
-  "state",
-  "text",
-  "transcript",
-  "turn",
-  "tool",
-  "session_state",
-  "agent",
-  "latency",
-  "usage",
-  "error",
-  "goaway",
-  "pong",
-]);
-
-const REQUEST_TIMEOUT_MS = 20_000;
+/** The server answers an offer when the agent is there: that may take a while. */
+const OFFER_TIMEOUT_MS = 20_000;
+/** The first request asks nothing of the agent: where it hangs, the way there is gone. */
+const CONFIG_TIMEOUT_MS = 4_000;
 const CONNECT_TIMEOUT_MS = 15_000;
-/** How long ICE may stay `disconnected` before the call is given up. */
+/** How long ICE may stay `disconnected` before the connection is given up. */
 const DISCONNECTED_GRACE_MS = 3_000;
 /** The server takes 32 candidates a call. */
 const CANDIDATES_MAX = 30;
@@ -58,6 +48,7 @@ const LAST_WORDS_MS = 5_000;
  * @property {string} agent
  * @property {string[]} modalities
  * @property {boolean} auth
+ * @property {string} [page]  fingerprint of the page that the server has
  */
 
 /**
@@ -68,26 +59,8 @@ const LAST_WORDS_MS = 5_000;
  * @property {string} [resume_token]
  */
 
-/** Why a call could not be placed, or ended unasked. */
-export class CallProblem extends Error {
-  /**
-   * @param {string} code  a key of `PROBLEMS` in strings.js
-   * @param {object} [facts]
-   * @param {string} [facts.message]  the server's own sentence
-   * @param {boolean} [facts.retryable]  whether placing the same call again may help
-   * @param {number} [facts.retryAfterS]  not before so many seconds
-   */
-  constructor(code, { message = "", retryable = true, retryAfterS = 0 } = {}) {
-    super(message);
-    this.name = "CallProblem";
-    this.code = code;
-    this.retryable = retryable;
-    this.retryAfterS = retryAfterS;
-  }
-}
-
-export class Call extends EventTarget {
-  #state = /** @type {string} */ (CallState.NEW);
+export class Connection extends EventTarget {
+  #state = /** @type {string} */ (ConnectionState.NEW);
   #api;
   #token;
   #offerFields;
@@ -96,8 +69,10 @@ export class Call extends EventTarget {
   #pc = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
-  /** @type {MediaStreamTrack | null} */
-  #microphone = null;
+  /** @type {RTCRtpSender | null} */
+  #sender = null;
+  /** @type {Liveness | null} */
+  #liveness = null;
   /** @type {URL | null} */
   #callUrl = null;
   /** @type {{candidate: string, sdpMid: string | null, sdpMLineIndex: number | null}[]} */
@@ -114,60 +89,47 @@ export class Call extends EventTarget {
 
   /**
    * @param {object} options
-   * @param {string | URL} [options.url]  where the server's page is; `api/` lies beside it
-   * @param {string | null} [options.token]  call token or resume token
-   * @param {string | null} [options.sessionId]  the conversation to go on with
-   * @param {string | null} [options.userId]
-   * @param {string | null} [options.agent]
-   * @param {"audio" | "text" | null} [options.modality]
+   * @param {string | URL} options.url  where the server's page is; `api/` lies beside it
+   * @param {string | null} options.token  call token or resume token
+   * @param {Record<string, unknown>} options.offerFields  fields of the offer beside its SDP;
+   *   empty ones are left out
    */
-  constructor({
-    url = document.baseURI,
-    token = null,
-    sessionId = null,
-    userId = null,
-    agent = null,
-    modality = null,
-  } = {}) {
+  constructor({ url, token, offerFields }) {
     super();
     this.#api = new URL("api/", url);
     this.#token = token;
     this.#offerFields = Object.fromEntries(
-      Object.entries({ session_id: sessionId, user_id: userId, agent, modality }).filter(
-        ([, value]) => value,
-      ),
+      Object.entries(offerFields).filter(([, value]) => Boolean(value)),
     );
   }
 
-  /** @returns {string} one of {@link CallState} */
+  /** @returns {string} one of {@link ConnectionState} */
   get state() {
     return this.#state;
   }
 
   /**
    * Places the call. Resolves when the server has answered or the call has failed; never
-   * rejects: listen for `ready` and `end`.
+   * rejects: listen for the `ready` message and for `end`.
    *
-   * @param {object} [media]
-   * @param {MediaStream | null} [media.audio]  the microphone, which stays the caller's to
-   *   stop; without one the call is text chat
+   * @param {MediaStream | null} audio  the microphone, which stays its owner's to stop; without
+   *   one the call is text chat
    * @returns {Promise<void>}
    */
-  async start({ audio = null } = {}) {
-    if (this.#state !== CallState.NEW) throw new Error("A call is started once.");
-    this.#enter(CallState.PLACING);
+  async start(audio) {
+    if (this.#state !== ConnectionState.NEW) throw new Error("A connection is started once.");
+    this.#state = ConnectionState.PLACING;
     try {
       await this.#place(audio);
     } catch (error) {
-      this.#end(error instanceof CallProblem ? error : new CallProblem("bad_answer"));
+      const problem = new CallProblem("bad_answer", { cause: error });
+      this.#end(error instanceof CallProblem ? error : problem);
     }
   }
 
-  /**
-   * Ends the call and tells the server. May be used while the page goes away.
-   */
+  /** Ends the call and tells the server. May be used while the page goes away. */
   hangUp() {
-    if (this.#callUrl && this.#state !== CallState.CLOSED) {
+    if (this.#callUrl && !this.#isClosed()) {
       const request = { method: "DELETE", headers: this.#headers(), keepalive: true };
       fetch(this.#callUrl, request).catch(() => {}); // The call ends here in any case.
     }
@@ -175,38 +137,40 @@ export class Call extends EventTarget {
   }
 
   /**
-   * @param {string} text
+   * @param {ClientMessage} message
    * @returns {boolean} whether it was sent
    */
-  sendText(text) {
-    return this.#send({ type: "text", mime_type: "text/plain", data: text });
-  }
-
-  /** Stops the answer that is under way. */
-  interrupt() {
-    return this.#send({ type: "interrupt" });
+  send(message) {
+    if (this.#channel?.readyState !== "open") return false;
+    this.#channel.send(JSON.stringify(message));
+    return true;
   }
 
   /**
-   * Mutes or opens the microphone, and says so to the server.
+   * Speaks through another microphone, without negotiating anew.
    *
-   * @param {boolean} muted
+   * @param {MediaStreamTrack | null} track
    */
-  mute(muted) {
-    if (this.#microphone) this.#microphone.enabled = !muted;
-    return this.#send({ type: "mute", muted });
+  async replaceTrack(track) {
+    if (!this.#isClosed()) await this.#sender?.replaceTrack(track);
+  }
+
+  /** @returns {Promise<RTCStatsReport> | null} null before there is a connection, and after */
+  getStats() {
+    return this.#isClosed() ? null : (this.#pc?.getStats() ?? null);
   }
 
   /** Frees everything; tells nobody. May be called twice. */
   close() {
-    if (this.#state === CallState.CLOSED) return;
+    if (this.#isClosed()) return;
+    this.#state = ConnectionState.CLOSED;
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
+    this.#liveness?.close();
     this.#requests.abort();
     this.#channel?.close();
     this.#pc?.close();
     this.#candidates.length = 0;
-    this.#enter(CallState.CLOSED);
   }
 
   // ------------------------------------------------------------------ placing
@@ -216,8 +180,10 @@ export class Call extends EventTarget {
     if (!("RTCPeerConnection" in globalThis)) {
       throw new CallProblem("no_webrtc", { retryable: false });
     }
-    const config = /** @type {Config} */ (await this.#json("GET", "config"));
-    if (this.#state === CallState.CLOSED) return;
+    const config = /** @type {Config} */ (
+      await this.#json("GET", "config", { timeoutMs: CONFIG_TIMEOUT_MS })
+    );
+    if (this.#isClosed()) return;
     this.#emit("config", config);
 
     const pc = this.#openPeerConnection(config.ice_servers ?? [], audio);
@@ -225,16 +191,15 @@ export class Call extends EventTarget {
     // The offer leaves without candidates; they follow by PATCH as they are found.
     await pc.setLocalDescription(offer);
     const answer = await this.#json("POST", "calls", {
-      ...this.#offerFields,
-      type: "offer",
-      sdp: offer.sdp,
+      body: { ...this.#offerFields, type: "offer", sdp: offer.sdp },
     });
     if (this.#isClosed()) return;
     const { sdp, type, ...placed } = answer;
     this.#callUrl = new URL(`calls/${encodeURIComponent(placed.call_id)}`, this.#api);
     if (placed.resume_token) this.#token = placed.resume_token;
     this.#emit("placed", placed);
-    this.#enter(CallState.CONNECTING);
+    if (this.#isClosed()) return;
+    this.#state = ConnectionState.CONNECTING;
     this.#deadline = setTimeout(
       () => this.#end(new CallProblem("never_connected")),
       CONNECT_TIMEOUT_MS,
@@ -263,20 +228,17 @@ export class Call extends EventTarget {
     this.#channel.addEventListener("message", (event) => this.#onMessage(event.data), heeded);
     this.#channel.addEventListener("close", () => this.#end(this.#lossProblem()), heeded);
     const [track] = audio?.getAudioTracks() ?? [];
-    if (audio && track) {
-      this.#microphone = track;
-      pc.addTrack(track, audio);
-    }
+    if (audio && track) this.#sender = pc.addTrack(track, audio);
     return pc;
   }
 
-  /** Asks the browser for as little playout delay as it can do with. */
+  /** Asks the browser for as little playout delay as the network lets it do with. */
   #preferLowLatency() {
     for (const receiver of this.#pc?.getReceivers() ?? []) {
       if (receiver.track.kind !== "audio") continue;
       if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
       else if ("playoutDelayHint" in receiver) {
-        /** @type {any} */ (receiver).playoutDelayHint = 0;
+        /** @type {{playoutDelayHint: number}} */ (receiver).playoutDelayHint = 0;
       }
     }
   }
@@ -311,7 +273,7 @@ export class Call extends EventTarget {
     try {
       while (this.#candidates.length > 0 && !this.#isClosed()) {
         const candidates = this.#candidates.splice(0);
-        await this.#request("PATCH", this.#callUrl, { candidates });
+        await this.#request("PATCH", this.#callUrl, { body: { candidates } });
       }
     } catch {
       // A refused candidate need not matter: the deadline decides whether the call came about.
@@ -337,37 +299,33 @@ export class Call extends EventTarget {
 
   /** @param {unknown} data */
   #onMessage(data) {
-    if (typeof data !== "string") return;
-    let message;
-    try {
-      message = JSON.parse(data);
-    } catch {
-      return;
-    }
-    if (!MESSAGE_TYPES.has(message?.type)) return;
+    this.#liveness?.heard();
+    const message = parse(data);
+    if (message === null) return;
     if (message.type === "ready") this.#onReady();
     if (message.type === "error" && !message.retryable) {
-      this.#lastWords = new CallProblem("agent_failed", {
-        message: message.message,
-        retryable: false,
-      });
+      const facts = { message: message.message, retryable: false };
+      this.#lastWords = new CallProblem("agent_failed", facts);
       this.#lastWordsAt = performance.now();
     }
-    this.#emit(message.type, message);
     this.#emit("message", message);
     if (message.type === "goaway") this.#onGoAway(message.reason);
   }
 
   #onReady() {
     clearTimeout(this.#deadline);
-    this.#enter(CallState.CONNECTED);
+    if (this.#isClosed()) return;
+    this.#state = ConnectionState.CONNECTED;
+    this.#liveness ??= new Liveness({
+      ping: () => this.send({ type: "ping", t: Math.round(performance.now()) }),
+      onDead: () => this.#end(this.#lossProblem()),
+    });
   }
 
   /** @param {string} reason */
   #onGoAway(reason) {
-    this.#lastWords = new CallProblem(reason, {
-      retryable: !["replaced", "idle"].includes(reason),
-    });
+    const retryable = !["replaced", "idle"].includes(reason);
+    this.#lastWords = new CallProblem(reason, { retryable });
     this.#lastWordsAt = Infinity; // However long the call goes on, this is why it ends.
     if (reason === "replaced") this.#end(this.#lastWords);
   }
@@ -376,14 +334,9 @@ export class Call extends EventTarget {
   #lossProblem() {
     const saidJustNow = performance.now() - this.#lastWordsAt < LAST_WORDS_MS;
     if (this.#lastWords && saidJustNow) return this.#lastWords;
-    return new CallProblem(this.#state === CallState.CONNECTED ? "lost" : "never_connected");
-  }
-
-  /** @param {Record<string, unknown>} message */
-  #send(message) {
-    if (this.#channel?.readyState !== "open") return false;
-    this.#channel.send(JSON.stringify(message));
-    return true;
+    return new CallProblem(
+      this.#state === ConnectionState.CONNECTED ? "lost" : "never_connected",
+    );
   }
 
   // --------------------------------------------------------------------- HTTP
@@ -398,60 +351,58 @@ export class Call extends EventTarget {
   /**
    * @param {string} method
    * @param {string | URL} target  below `api/`
-   * @param {unknown} [body]
+   * @param {{body?: unknown, timeoutMs?: number}} [how]
    * @returns {Promise<any>}
    */
-  async #json(method, target, body) {
-    const response = await this.#request(method, target, body);
+  async #json(method, target, how) {
+    const response = await this.#request(method, target, how);
     try {
       return await response.json();
-    } catch {
-      throw new CallProblem("bad_answer");
+    } catch (error) {
+      throw new CallProblem("bad_answer", { cause: error });
     }
   }
 
   /**
    * @param {string} method
-   * @param {string | URL} target
-   * @param {unknown} [body]
+   * @param {string | URL} target  below `api/`
+   * @param {{body?: unknown, timeoutMs?: number}} [how]
    * @returns {Promise<Response>} a response that is ok
    */
-  async #request(method, target, body) {
+  async #request(method, target, { body, timeoutMs = OFFER_TIMEOUT_MS } = {}) {
     const headers = this.#headers();
-    if (body !== undefined) headers["content-type"] = "application/json";
+    /** @type {RequestInit} */
+    const request = {
+      method,
+      headers,
+      cache: "no-store",
+      signal: AbortSignal.any([this.#requests.signal, AbortSignal.timeout(timeoutMs)]),
+    };
+    if (body !== undefined) {
+      headers["content-type"] = "application/json";
+      request.body = JSON.stringify(body);
+    }
     let response;
     try {
-      response = await fetch(new URL(target, this.#api), {
-        method,
-        headers,
-        body: body === undefined ? undefined : JSON.stringify(body),
-        cache: "no-store",
-        signal: AbortSignal.any([this.#requests.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
-      });
-    } catch {
-      throw new CallProblem("unreachable");
+      response = await fetch(new URL(target, this.#api), request);
+    } catch (error) {
+      throw new CallProblem("unreachable", { cause: error });
     }
     if (response.ok) return response;
     throw await problemOf(response);
   }
 
-  // ------------------------------------------------------------------- states
+  // --------------------------------------------------------------------- end
 
   /** @param {CallProblem | null} problem */
   #end(problem) {
-    if (this.#state === CallState.CLOSED) return;
+    if (this.#isClosed()) return;
     this.close();
     this.#emit("end", problem);
   }
 
   #isClosed() {
-    return this.#state === CallState.CLOSED;
-  }
-
-  /** @param {string} state */
-  #enter(state) {
-    this.#state = state;
-    this.#emit("statechange", state);
+    return this.#state === ConnectionState.CLOSED;
   }
 
   /**
@@ -464,30 +415,15 @@ export class Call extends EventTarget {
 }
 
 /**
- * The problem that an HTTP answer (RFC 9457) tells of.
- *
- * @param {Response} response
- * @returns {Promise<CallProblem>}
+ * @param {unknown} data
+ * @returns {ServerMessage | null} null for what this version does not know
  */
-async function problemOf(response) {
-  /** @type {{detail?: unknown, title?: unknown}} */
-  const body = await response.json().catch(() => ({}));
-  // Of tokens the page knows better what a person can do.
-  const message = response.status === 401 ? "" : String(body?.detail ?? body?.title ?? "");
-  const retryAfterS = Number(response.headers.get("retry-after")) || 0;
-  const { status } = response;
-  /** @type {Record<number, string>} */
-  const codes = {
-    401: "unauthorized",
-    403: "forbidden",
-    429: "too_many",
-    502: "agent_unreachable",
-    503: "busy",
-  };
-  const code = codes[status] ?? (status >= 500 ? "server_error" : "refused");
-  return new CallProblem(code, {
-    message,
-    retryable: status === 429 || status >= 500,
-    retryAfterS,
-  });
+function parse(data) {
+  if (typeof data !== "string") return null;
+  try {
+    const message = JSON.parse(data);
+    return MESSAGE_TYPES.has(message?.type) ? message : null;
+  } catch {
+    return null;
+  }
 }

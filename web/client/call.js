@@ -1,0 +1,558 @@
+/**
+ * Talk to an agent: the public face of the client library.
+ *
+ *     import { Call } from "./client/call.js";
+ *
+ *     const call = new Call();
+ *     call.on("transcript", ({ role, text }) => console.log(role, text));
+ *     button.onclick = () => call.start();
+ *
+ * A `Call` is one conversation (a session of the server), held over as many connections as it
+ * takes: it places the first, places the next when one is lost, and says what happens. It opens
+ * the microphone when it is started, plays the agent, and lets go of both when it is hung up
+ * or the page goes away.
+ *
+ * Events (`on`, or `addEventListener` with the same in `detail`):
+ *
+ * - each message of the server's contract under its type: `ready`, `state`, `text`,
+ *   `transcript`, `turn`, `tool`, `session_state`, `agent`, `latency`, `usage`, `error`,
+ *   `goaway`; and all of them as `message`;
+ * - `status`: where the line to the server stands, a {@link Status};
+ * - `config`: what the server says of itself before each connection;
+ * - `stream`: the agent's audio, a `MediaStream`, which is already being played;
+ * - `microphone`: the microphone opened, changed or went, a `MicrophoneChange`;
+ * - `blocked`: the browser holds the sound back until `resumeSound` is called in a click;
+ * - `speaker`: the chosen loudspeaker went or came back, its device id (empty: the default);
+ * - `muted`: true or false;
+ * - `sent`: a message that left, as it was sent.
+ *
+ * @module call
+ */
+
+import { Connection, ConnectionState } from "./connection.js";
+import { Loudspeaker } from "./loudspeaker.js";
+import { Microphone } from "./microphone.js";
+import { encodePicture } from "./picture.js";
+import { Redial } from "./redial.js";
+import { CallStatistics } from "./statistics.js";
+
+export { LevelMeter } from "./level_meter.js";
+export { PROCESSING, listDevices } from "./microphone.js";
+export { CallProblem } from "./problem.js";
+
+/** @typedef {import("./connection.js").Config} Config */
+/** @typedef {import("./connection.js").PlacedCall} PlacedCall */
+/** @typedef {import("./messages.js").ServerMessages} ServerMessages */
+/** @typedef {import("./messages.js").ServerMessage} ServerMessage */
+/** @typedef {import("./messages.js").ClientMessage} ClientMessage */
+/** @typedef {import("./microphone.js").MicrophoneChange} MicrophoneChange */
+/** @typedef {import("./problem.js").CallProblem} Problem */
+/** @typedef {import("./statistics.js").CallStats} CallStats */
+
+/** @enum {string} Where the line to the server stands. */
+export const Line = Object.freeze({
+  /** No connection; one is placed when the person does something. */
+  DOWN: "down",
+  DIALLING: "dialling",
+  UP: "up",
+  /** A connection was lost; the next is placed after a while. */
+  WAITING: "waiting",
+});
+
+/**
+ * @typedef {object} Status
+ * @property {string} line  one of {@link Line}
+ * @property {boolean} audio  whether this is, or is going to be, an audio call
+ * @property {Problem | null} problem  why it is not up
+ * @property {number} retryInS  while waiting
+ */
+
+/**
+ * @typedef {ServerMessages & {message: ServerMessage, status: Status, config: Config,
+ *   stream: MediaStream, microphone: MicrophoneChange, blocked: null, speaker: string,
+ *   muted: boolean, sent: ClientMessage}} CallEvents
+ */
+
+/** A connection that stood this long was a good one: the next wait is short again. */
+const GOOD_CONNECTION_MS = 5_000;
+const UNSENT_TEXTS_MAX = 20;
+/** People let go of the button with their last sound; it is on its way for this long. */
+const RELEASE_MS = 150;
+
+const STORAGE_KEY = "rtc.conversation";
+
+export class Call extends EventTarget {
+  #url;
+  #token;
+  #storage;
+  #offer;
+  #line = /** @type {string} */ (Line.DOWN);
+  /** @type {Connection | null} */
+  #connection = null;
+  /** The connection that the current one takes over. @type {Connection | null} */
+  #replaced = null;
+  #microphone = new Microphone();
+  #loudspeaker;
+  #statistics = new CallStatistics();
+  #hasAudio = false;
+  #isMuted = false;
+  /** Whether the server listens for speech itself and wants to hear of no button. */
+  #detectsSpeech = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #release;
+  /** @type {{sessionId?: string, resumeToken?: string}} */
+  #known;
+  #callId = "";
+  #redial = new Redial();
+  #upSince = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #redialTimer;
+  /** @type {string[]} Typed while the line was not up. */
+  #unsent = [];
+  #listening = new AbortController();
+
+  /**
+   * @param {object} [options]
+   * @param {string | URL} [options.url]  where the server's page is; `api/` lies beside it
+   * @param {string | null} [options.token]  call token, where the server asks for one
+   * @param {string | null} [options.sessionId]  the conversation to go on with
+   * @param {string | null} [options.userId]  where the server asks for no token
+   * @param {string | null} [options.agent]  one of those that the server has
+   * @param {"audio" | "text"} [options.modality]  `text`: the agent writes, and no microphone
+   *   is opened unless `start` asks for it
+   * @param {Record<string, unknown> | null} [options.runConfig]  fields that the server allows
+   * @param {HTMLAudioElement} [options.element]  plays the agent
+   * @param {Storage | null} [options.storage]  remembers the session over a reload
+   */
+  constructor({
+    url = document.baseURI,
+    token = null,
+    sessionId = null,
+    userId = null,
+    agent = null,
+    modality = "audio",
+    runConfig = null,
+    element,
+    storage = sessionStorage,
+  } = {}) {
+    super();
+    this.#url = url;
+    this.#token = token;
+    this.#storage = storage;
+    this.#offer = { user_id: userId, agent, modality, run_config: runConfig };
+    this.#known = sessionId ? { sessionId } : remembered(storage);
+    this.#loudspeaker = new Loudspeaker(element);
+    this.#loudspeaker.addEventListener("blocked", () => this.#emit("blocked", null));
+    this.#loudspeaker.addEventListener("device", (event) =>
+      this.#emit("speaker", detailOf(event)),
+    );
+    this.#microphone.addEventListener("change", (event) => this.#onMicrophone(detailOf(event)));
+    const heeded = { signal: this.#listening.signal };
+    addEventListener("online", () => this.#onOnline(), heeded);
+    addEventListener("pagehide", () => this.hangUp(), heeded);
+  }
+
+  /** @returns {string} one of {@link Line} */
+  get line() {
+    return this.#line;
+  }
+
+  /** Whether the call is, or is going to be, an audio call. */
+  get hasAudio() {
+    return this.#hasAudio;
+  }
+
+  get isMuted() {
+    return this.#isMuted;
+  }
+
+  /** @returns {string} empty before the first connection */
+  get sessionId() {
+    return this.#known.sessionId ?? "";
+  }
+
+  /** @returns {string} of the newest connection; empty before the first */
+  get callId() {
+    return this.#callId;
+  }
+
+  /** @returns {MediaStream | null} the microphone */
+  get microphone() {
+    return this.#microphone.stream;
+  }
+
+  /** @returns {MediaStream | null} the agent's audio */
+  get stream() {
+    return this.#loudspeaker.stream;
+  }
+
+  /** Whether loudspeakers can be chosen in this browser. */
+  get canChooseSpeaker() {
+    return this.#loudspeaker.canChoose;
+  }
+
+  /**
+   * Listens to one kind of event.
+   *
+   * @template {keyof CallEvents} K
+   * @param {K} type
+   * @param {(detail: CallEvents[K]) => void} handle
+   * @returns {() => void} stops listening
+   */
+  on(type, handle) {
+    /** @param {Event} event */
+    const listener = (event) => handle(detailOf(event));
+    this.addEventListener(type, listener);
+    return () => this.removeEventListener(type, listener);
+  }
+
+  /**
+   * Places the call, or goes on with the same session in another connection. With a microphone
+   * it is to be called in a click: the browser asks the person.
+   *
+   * Resolves when the server is being called; `status` says how it goes on.
+   *
+   * @param {object} [media]
+   * @param {boolean | MediaStream | MediaTrackConstraints} [media.microphone]  false: the call
+   *   is text chat; a stream stays the caller's to stop
+   * @throws {import("./problem.js").CallProblem} the microphone cannot be opened; what stood
+   *   before stands
+   */
+  async start({ microphone = this.#offer.modality !== "text" } = {}) {
+    this.#redial.reset();
+    if (microphone === false) {
+      this.#hasAudio = false;
+      this.#microphone.close();
+    } else {
+      this.#loudspeaker.unlock();
+      const opened = await this.#microphone.open(microphone);
+      if (opened === null) return; // hung up, or started again, meanwhile
+      this.#hasAudio = true;
+    }
+    this.#connect();
+  }
+
+  /** Ends the call and lets go of the microphone; the session can be gone on with. */
+  hangUp() {
+    clearTimeout(this.#redialTimer);
+    clearTimeout(this.#release);
+    const connection = this.#connection;
+    this.#connection = null;
+    this.#retire(null);
+    connection?.hangUp();
+    this.#letGo();
+    if (this.#line !== Line.DOWN) this.#enter(Line.DOWN);
+  }
+
+  /** Hangs up and forgets the session: the next call begins a new conversation. */
+  forget() {
+    this.hangUp();
+    this.#unsent.length = 0;
+    this.#known = {};
+    this.#callId = "";
+    try {
+      this.#storage?.removeItem(STORAGE_KEY);
+    } catch {
+      // Nothing was remembered.
+    }
+  }
+
+  /** Hangs up for good. May be called twice. */
+  close() {
+    this.hangUp();
+    this.#listening.abort();
+    this.#loudspeaker.close();
+  }
+
+  /**
+   * Sends a typed turn, or keeps it until the line is up; calls where it is down.
+   *
+   * @param {string} text
+   */
+  sendText(text) {
+    const message = { type: "text", mime_type: "text/plain", data: text };
+    if (this.#line === Line.UP && this.#send(message)) return;
+    this.#unsent.push(text);
+    if (this.#unsent.length > UNSENT_TEXTS_MAX) this.#unsent.shift();
+    if (this.#line === Line.DOWN) this.start({ microphone: false });
+  }
+
+  /**
+   * Shows the agent a picture, made small enough for one message.
+   *
+   * @param {Blob} picture
+   * @returns {Promise<boolean>} whether it was sent: it is not kept until the line is up
+   * @throws {DOMException} the browser cannot read the picture
+   */
+  async sendImage(picture) {
+    const data = await encodePicture(picture);
+    return this.#send({ type: "image", mime_type: "image/jpeg", data });
+  }
+
+  /** Stops the answer that is under way. */
+  interrupt() {
+    this.#send({ type: "interrupt" });
+  }
+
+  /**
+   * Mutes or opens the microphone, in this and in later connections.
+   *
+   * @param {boolean} muted
+   */
+  mute(muted) {
+    clearTimeout(this.#release);
+    this.#microphone.mute(muted);
+    if (this.#isMuted === muted) return;
+    this.#isMuted = muted;
+    this.#send({ type: "mute", muted });
+    this.#emit("muted", muted);
+  }
+
+  /**
+   * Hold to talk: the microphone is open from true to false, and closed from then on. Pressing
+   * stops an answer that is under way. Where the model leaves it to the caller to say when
+   * he speaks, it is told.
+   *
+   * @param {boolean} pressed
+   */
+  pushToTalk(pressed) {
+    if (pressed) {
+      this.interrupt();
+      this.mute(false);
+      this.#sendActivity("start");
+      return;
+    }
+    clearTimeout(this.#release);
+    this.#release = setTimeout(() => {
+      this.#sendActivity("end");
+      this.mute(true);
+    }, RELEASE_MS);
+  }
+
+  /**
+   * Speaks through another microphone, or through the same one with other processing, without
+   * interrupting the call.
+   *
+   * @param {true | MediaStream | MediaTrackConstraints} microphone
+   * @throws {import("./problem.js").CallProblem} it cannot be opened; the one before it stays
+   */
+  async replaceMicrophone(microphone) {
+    if (this.#hasAudio) await this.#microphone.open(microphone);
+    else await this.start({ microphone });
+  }
+
+  /**
+   * Plays the agent elsewhere.
+   *
+   * @param {string} deviceId  empty: the default loudspeaker
+   * @throws {DOMException} as setSinkId does
+   */
+  async setSpeaker(deviceId) {
+    await this.#loudspeaker.choose(deviceId);
+  }
+
+  /** Plays on after `blocked`; to be called in a click. */
+  async resumeSound() {
+    await this.#loudspeaker.resume();
+  }
+
+  /**
+   * @returns {Promise<CallStats | null>} null where there is no connection; figures for a while
+   *   are for that since the last time this was asked
+   */
+  async stats() {
+    const connection = this.#connection;
+    const report = await connection?.getStats();
+    if (!report || connection !== this.#connection) return null;
+    return this.#statistics.take(report, performance.now());
+  }
+
+  // -------------------------------------------------------------- connections
+
+  #connect() {
+    clearTimeout(this.#redialTimer);
+    this.#retire(this.#connection);
+    const connection = new Connection({
+      url: this.#url,
+      token: this.#known.resumeToken ?? this.#token,
+      offerFields: {
+        ...this.#offer,
+        modality: this.#hasAudio ? this.#offer.modality : "text",
+        session_id: this.#known.sessionId,
+      },
+    });
+    this.#connection = connection;
+    this.#statistics = new CallStatistics();
+    this.#detectsSpeech = false;
+    /** @type {(type: string, handle: (detail: any) => void) => void} */
+    const when = (type, handle) =>
+      connection.addEventListener(type, (event) => {
+        if (this.#connection === connection) handle(detailOf(event));
+      });
+    when("config", (config) => this.#emit("config", config));
+    when("placed", (placed) => this.#remember(placed));
+    when("stream", (stream) => this.#onStream(stream));
+    when("message", (message) => this.#onMessage(message));
+    when("end", (problem) => this.#onEnd(problem));
+    this.#enter(Line.DIALLING);
+    connection.start(this.#hasAudio ? this.#microphone.stream : null);
+  }
+
+  /** @param {PlacedCall} placed */
+  #remember(placed) {
+    this.#callId = placed.call_id;
+    this.#known = { sessionId: placed.session_id };
+    if (placed.resume_token) this.#known.resumeToken = placed.resume_token;
+    try {
+      this.#storage?.setItem(STORAGE_KEY, JSON.stringify(this.#known));
+    } catch {
+      // Storage is full or forbidden: a reload begins a new conversation.
+    }
+  }
+
+  /** @param {MediaStream} stream */
+  #onStream(stream) {
+    this.#loudspeaker.play(stream);
+    this.#emit("stream", stream);
+  }
+
+  /** @param {ServerMessage} message */
+  #onMessage(message) {
+    if (message.type === "pong") return;
+    if (message.type === "error" && message.code === "activity_refused") {
+      this.#detectsSpeech = true; // Nothing is amiss: the model listens for speech by itself.
+      return;
+    }
+    if (message.type === "ready") this.#onReady();
+    this.#emit(message.type, message);
+    this.#emit("message", message);
+    if (message.type === "ready") this.#sendUnsent();
+  }
+
+  #onReady() {
+    this.#retire(null);
+    this.#upSince = performance.now();
+    if (this.#isMuted && this.#hasAudio) this.#send({ type: "mute", muted: true });
+    this.#enter(Line.UP);
+  }
+
+  #sendUnsent() {
+    for (const text of this.#unsent.splice(0)) this.sendText(text);
+  }
+
+  /** @param {Problem | null} problem */
+  #onEnd(problem) {
+    const stood = this.#line === Line.UP && performance.now() - this.#upSince;
+    if (stood && stood > GOOD_CONNECTION_MS) this.#redial.reset();
+    this.#connection = null;
+    this.#retire(null);
+    if (problem?.code === "unauthorized" && this.#known.resumeToken) {
+      // The resume token is no longer good; the call token may be.
+      delete this.#known.resumeToken;
+      this.#connect();
+      return;
+    }
+    if (!problem?.retryable) {
+      this.#letGo();
+      this.#enter(Line.DOWN, problem);
+      return;
+    }
+    const retryInS = this.#redial.nextWaitS({
+      online: navigator.onLine,
+      atLeastS: problem.retryAfterS,
+    });
+    this.#redialTimer = setTimeout(() => this.#connect(), retryInS * 1000);
+    this.#enter(Line.WAITING, problem, retryInS);
+  }
+
+  /** The network is back: nobody waits for a timer, nor for a request that went into the void. */
+  #onOnline() {
+    const isPlacing = this.#connection?.state === ConnectionState.PLACING;
+    if (this.#line !== Line.WAITING && !(this.#line === Line.DIALLING && isPlacing)) return;
+    this.#redial.reset();
+    this.#connect();
+  }
+
+  /**
+   * Keeps a connection until the one that replaces it is up: the server ends it by `replaced`.
+   * One that was not up yet is dropped at once, so that it cannot come second.
+   *
+   * @param {Connection | null} connection
+   */
+  #retire(connection) {
+    this.#replaced?.close();
+    this.#replaced = connection;
+    if (connection?.state !== ConnectionState.CONNECTED) connection?.close();
+  }
+
+  // -------------------------------------------------------------------- media
+
+  /** @param {MicrophoneChange} change */
+  #onMicrophone(change) {
+    const [track] = change.stream?.getAudioTracks() ?? [];
+    if (change.reason !== "closed") this.#connection?.replaceTrack(track ?? null);
+    this.#emit("microphone", change);
+  }
+
+  #letGo() {
+    this.#hasAudio = false;
+    this.#microphone.close();
+    this.#loudspeaker.stop();
+    if (!this.#isMuted) return;
+    this.#isMuted = false;
+    this.#microphone.mute(false);
+    this.#emit("muted", false);
+  }
+
+  /** @param {"start" | "end"} state */
+  #sendActivity(state) {
+    if (!this.#detectsSpeech) this.#send({ type: "activity", state });
+  }
+
+  // ---------------------------------------------------------------------------
+
+  /** @param {ClientMessage} message */
+  #send(message) {
+    const wasSent = this.#connection?.send(message) ?? false;
+    if (wasSent) this.#emit("sent", message);
+    return wasSent;
+  }
+
+  /**
+   * @param {string} line
+   * @param {Problem | null} [problem]
+   * @param {number} [retryInS]
+   */
+  #enter(line, problem = null, retryInS = 0) {
+    this.#line = line;
+    this.#emit("status", { line, audio: this.#hasAudio, problem, retryInS });
+  }
+
+  /**
+   * @param {string} type
+   * @param {unknown} detail
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/**
+ * @param {Storage | null} storage
+ * @returns {{sessionId?: string, resumeToken?: string}}
+ */
+function remembered(storage) {
+  try {
+    return JSON.parse(storage?.getItem(STORAGE_KEY) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * @param {Event} event
+ * @returns {any}
+ */
+function detailOf(event) {
+  return /** @type {CustomEvent} */ (event).detail;
+}
