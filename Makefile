@@ -5,6 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
+# What checks web/. Node comes in a wheel, so that the machine needs none.
+NODE_MODULES := node_modules
+NPM := $(BIN)/npm
+PRETTIER := $(BIN)/node $(NODE_MODULES)/prettier/bin/prettier.cjs
+PRETTY := web package.json tsconfig.json
+
 # What `make run` passes on, from the command line only: make run AGENT=my_agent/ PORT=9000
 RUN_OPTIONS = $(call given,AGENT,$(AGENT)) $(call given,PORT,--port $(PORT)) $(call given,ARGS,$(ARGS))
 given = $(if $(filter command,$(firstword $(origin $(1)))),$(2))
@@ -34,19 +40,21 @@ install: $(VENV)/.installed ## the set-up alone: .venv with the locked dependenc
 run: $(VENV)/.installed ## the set-up, then the server on http://localhost:8080
 	@exec $(BIN)/python -m rtc_server serve $(RUN_OPTIONS)
 
-test: test-packages $(VENV)/.installed-dev lint types ## everything CI runs: lint, types and all tests
+test: test-packages $(VENV)/.installed-dev $(NODE_MODULES)/.installed lint types ## everything CI runs: lint, types and all tests
 	@$(BIN)/python -m pytest
 
-lint: $(VENV)/.installed-dev ## the lock is complete; ruff, the format, the import layers
+lint: $(VENV)/.installed-dev $(NODE_MODULES)/.installed ## the lock is complete; ruff, the import layers, the format (prettier for web/)
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "make format mends the format."; exit 1; }
+	@$(PRETTIER) --check --log-level=warn $(PRETTY) || { echo "make format mends the format."; exit 1; }
 	@$(BIN)/lint-imports --no-logo
 
-types: $(VENV)/.installed-dev ## mypy --strict
+types: $(VENV)/.installed-dev $(NODE_MODULES)/.installed ## mypy --strict; tsc --strict for the JSDoc types of web/
 	@$(BIN)/mypy
+	@$(BIN)/node $(NODE_MODULES)/typescript/bin/tsc
 
-unit: $(VENV)/.installed-dev ## the tests that need no browser and no Debian package
+unit: $(VENV)/.installed-dev $(NODE_MODULES)/.installed ## the tests that need no browser and no Debian package
 	@$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/test_packaging.py
 
 bench: $(VENV)/.installed-dev ## the measurements of our own server (a quarter of an hour)
@@ -57,15 +65,15 @@ bench-peers: $(VENV)/.installed-dev $(PEERS)/.installed ## ours beside aiortc, P
 	@$(BIN)/python -m benches.calls --peers --output benches/results/peers.json \
 		--plot docs/images/performance.svg --document docs/performance.md $(BENCH_OPTIONS)
 
-format: $(VENV)/.installed-dev ## mends what ruff can mend
-	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+format: $(VENV)/.installed-dev $(NODE_MODULES)/.installed ## mends what ruff and prettier can mend
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format . ; $(PRETTIER) --write --log-level=warn $(PRETTY)
 
 # UPGRADE=1 takes the newest releases that pyproject.toml allows; else what is locked stays.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
-lock: ## compiles requirements/ from pyproject.toml (UPGRADE=1: newest releases)
-	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(VENV)/.installed-dev
+lock: ## compiles requirements/ from pyproject.toml (UPGRADE=1: newest releases), package-lock.json from package.json
+	@test -x $(BIN)/uv -a -x $(NPM) || $(MAKE) --no-print-directory $(VENV)/.installed-dev
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra local --group build --group dev \
 		pyproject.toml --output-file requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt --no-annotate --extra local --group build \
@@ -75,9 +83,13 @@ lock: ## compiles requirements/ from pyproject.toml (UPGRADE=1: newest releases)
 	$(filter-out --universal,$(COMPILE)) $(if $(UPGRADE),--upgrade) --no-annotate \
 		--python-platform x86_64-manylinux_2_28 \
 		benches/requirements-peers.in --output-file benches/requirements-peers.txt
+	$(NPM) install --package-lock-only --loglevel=error
+	@$(MAKE) --no-print-directory $(NODE_MODULES)/.installed
+	cp $(NODE_MODULES)/marked/lib/marked.esm.js web/vendor/marked/marked.js
+	cp $(NODE_MODULES)/marked/LICENSE web/vendor/marked/LICENSE
 
-clean: ## removes .venv and what the tools left
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist test-results
+clean: ## removes .venv, node_modules and what the tools left
+	rm -rf $(VENV) $(PEERS) $(NODE_MODULES) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist test-results
 
 # -- set-up ------------------------------------------------------------------------------
 
@@ -99,6 +111,11 @@ $(VENV)/.installed-dev: requirements/dev.txt requirements/local.txt pyproject.to
 	@$(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
 	@$(INSTALL_CHECKOUT)
 	@touch $(VENV)/.installed $@
+
+# npm itself comes with .installed-dev; it runs no script of a package (.npmrc).
+$(NODE_MODULES)/.installed: package-lock.json package.json .npmrc | $(VENV)/.installed-dev
+	@$(NPM) ci --loglevel=error --no-progress >/dev/null
+	@touch $@
 
 # The servers ours is measured against: apart, so that none of theirs is in the way of ours.
 $(PEERS)/.installed: benches/requirements-peers.txt
