@@ -143,9 +143,7 @@ export class Call extends EventTarget {
     this.#known = sessionId ? { sessionId } : remembered(storage);
     this.#loudspeaker = new Loudspeaker(element);
     this.#loudspeaker.addEventListener("blocked", () => this.#emit("blocked", null));
-    this.#loudspeaker.addEventListener("device", (event) =>
-      this.#emit("speaker", detailOf(event)),
-    );
+    this.#loudspeaker.addEventListener("device", (event) => this.#emit("speaker", detailOf(event)));
     this.#microphone.addEventListener("change", (event) => this.#onMicrophone(detailOf(event)));
     const heeded = { signal: this.#listening.signal };
     addEventListener("online", () => this.#onOnline(), heeded);

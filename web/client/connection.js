@@ -334,9 +334,7 @@ export class Connection extends EventTarget {
   #lossProblem() {
     const saidJustNow = performance.now() - this.#lastWordsAt < LAST_WORDS_MS;
     if (this.#lastWords && saidJustNow) return this.#lastWords;
-    return new CallProblem(
-      this.#state === ConnectionState.CONNECTED ? "lost" : "never_connected",
-    );
+    return new CallProblem(this.#state === ConnectionState.CONNECTED ? "lost" : "never_connected");
   }
 
   // --------------------------------------------------------------------- HTTP

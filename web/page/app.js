@@ -136,6 +136,7 @@ class App {
   #onReady({ agent, resumed }) {
     this.#showAgent(agent);
     const isForgotten = !resumed && !this.#transcript.isEmpty && this.#wasHeld;
+    this.#transcript.beginCall();
     if (isForgotten) this.#transcript.addNote(WORDS.forgotten);
     this.#wasHeld = true;
   }
