@@ -15,7 +15,7 @@ import { WORDS } from "./strings.js";
 /** What is longer goes on as plain text. */
 const MARKDOWN_CHARACTERS = 64 * 1024;
 /** Elements and texts that one answer is made of; what comes after is plain text. */
-const NODES = 6_000;
+const NODES = 4_000;
 /** Lists in quotations in lists … and emphasis in links in emphasis …: deeper is plain text. */
 const DEPTH = 12;
 /**
@@ -24,6 +24,8 @@ const DEPTH = 12;
  * Ordinary prose of 64 Ki characters costs a tenth of it.
  */
 const INLINE_WORK = 3_000_000;
+/** Every list and quotation is read again inside: so many characters in all. */
+const BLOCK_WORK = 6 * MARKDOWN_CHARACTERS;
 const BEGINNINGS = /[*_~`[\]()!<>&\\@:|]/g;
 
 const LINK_SCHEMES = new Set(["http:", "https:", "mailto:"]);
@@ -115,7 +117,8 @@ export function plainText(text) {
 /** The lexer, with an end to how deep and how long it reads. */
 class BoundedLexer extends Lexer {
   #depth = 0;
-  #work = 0;
+  #blockWork = 0;
+  #inlineWork = 0;
 
   /**
    * @param {string} source
@@ -124,7 +127,8 @@ class BoundedLexer extends Lexer {
    * @returns {any}
    */
   blockTokens(source, tokens = [], lastParagraphClipped = false) {
-    if (this.#depth >= DEPTH) {
+    this.#blockWork += source.length;
+    if (this.#depth >= DEPTH || this.#blockWork > BLOCK_WORK) {
       tokens.push({ type: "paragraph", raw: source, text: source, tokens: [verbatim(source)] });
       return tokens;
     }
@@ -139,11 +143,11 @@ class BoundedLexer extends Lexer {
   inlineTokens(source, tokens = []) {
     const beginnings = source.match(BEGINNINGS)?.length ?? 0;
     const work = (beginnings + 1) * source.length;
-    if (this.#depth >= DEPTH || this.#work + work > INLINE_WORK) {
+    if (this.#depth >= DEPTH || this.#inlineWork + work > INLINE_WORK) {
       tokens.push(verbatim(source));
       return tokens;
     }
-    this.#work += work;
+    this.#inlineWork += work;
     return this.#deeper(() => super.inlineTokens(source, tokens));
   }
 
@@ -189,6 +193,8 @@ class Builder {
   nodes = 0;
   #limit;
   #isInLink = false;
+  /** Whether an element around has a direction; one with its own would not count for that. */
+  #isDirected = false;
 
   /** @param {number} limit */
   constructor(limit) {
@@ -206,7 +212,7 @@ class Builder {
       case "heading":
         return this.#phrasing(headingName(token.depth), token);
       case "blockquote":
-        return this.#blocks(this.#make("blockquote"), tokensOf(token));
+        return this.#directed("blockquote", (quote) => this.#blocks(quote, tokensOf(token)));
       case "list":
         return this.#list(token);
       case "code":
@@ -301,17 +307,18 @@ class Builder {
    * @param {Token} token
    */
   #phrasing(name, token) {
-    return this.#inlines(this.#directed(name), tokensOf(token));
+    return this.#directed(name, (element) => this.#inlines(element, tokensOf(token)));
   }
 
   /** @param {ListToken} token */
   #list({ ordered, start, items }) {
-    const list = this.#directed(ordered ? "ol" : "ul");
-    if (ordered && start !== 1 && start !== "") list.setAttribute("start", String(start));
-    return this.#fill(list, items, (item) => {
-      const element = this.#directed("li");
-      if (/** @type {ListItemToken} */ (item).task) element.className = "task";
-      return this.#blocks(element, tokensOf(item));
+    return this.#directed(ordered ? "ol" : "ul", (list) => {
+      if (ordered && start !== 1 && start !== "") list.setAttribute("start", String(start));
+      this.#fill(list, items, (item) => {
+        const element = this.#make("li");
+        if (/** @type {ListItemToken} */ (item).task) element.className = "task";
+        return this.#blocks(element, tokensOf(item));
+      });
     });
   }
 
@@ -334,7 +341,10 @@ class Builder {
     const language = (lang ?? "").split(/[\s{,]/, 1)[0] ?? "";
     bar.append(this.#withText("span", language.slice(0, LANGUAGE_CHARACTERS) || WORDS.code));
     const button = copyButton(WORDS.copyCode, () => text);
-    if (button) bar.append(button);
+    if (button) {
+      bar.append(button);
+      this.nodes += button.querySelectorAll("*").length + 1;
+    }
     const pre = this.#make("pre");
     pre.tabIndex = 0; // It scrolls, so that the keyboard must reach it.
     pre.dir = "ltr";
@@ -347,12 +357,13 @@ class Builder {
   #table(token) {
     const cells = token.header.length * (token.rows.length + 1);
     if (this.nodes + 3 * cells > this.#limit) return this.#verbatim(token.raw);
-    const table = this.#make("table");
-    const head = this.#make("thead");
-    const body = this.#make("tbody");
-    head.append(this.#row(token.header, "th"));
-    for (const row of token.rows) body.append(this.#row(row, "td"));
-    table.append(head, body);
+    const table = this.#directed("table", (table) => {
+      const head = this.#make("thead");
+      const body = this.#make("tbody");
+      head.append(this.#row(token.header, "th"));
+      for (const row of token.rows) body.append(this.#row(row, "td"));
+      table.append(head, body);
+    });
     const scroller = this.#make("div");
     scroller.className = "table";
     scroller.tabIndex = 0;
@@ -369,7 +380,7 @@ class Builder {
   #row(cells, name) {
     const row = this.#make("tr");
     for (const { tokens, align } of cells) {
-      const cell = this.#directed(name);
+      const cell = this.#make(name);
       if (name === "th") cell.setAttribute("scope", "col");
       if (align) cell.className = `align-${align}`;
       row.append(this.#inlines(cell, tokens));
@@ -396,10 +407,10 @@ class Builder {
 
   /** @param {string} text  shown as it was written */
   #verbatim(text) {
-    const element = this.#withText("p", text);
-    element.dir = "auto";
-    element.className = "plain";
-    return element;
+    return this.#directed("p", (element) => {
+      element.className = "plain";
+      element.append(this.#text(text));
+    });
   }
 
   /**
@@ -412,10 +423,22 @@ class Builder {
     return element;
   }
 
-  /** @param {string} name */
-  #directed(name) {
+  /**
+   * An element whose words say in which direction it is read.
+   *
+   * @param {string} name
+   * @param {(element: HTMLElement) => void} fill
+   */
+  #directed(name, fill) {
     const element = this.#make(name);
+    if (this.#isDirected) {
+      fill(element);
+      return element;
+    }
     element.dir = "auto";
+    this.#isDirected = true;
+    fill(element);
+    this.#isDirected = false;
     return element;
   }
 
