@@ -498,7 +498,7 @@ function tokensOf(token) {
 
 /** @param {Token | undefined} token */
 function sourceOf(token) {
-  return token === undefined ? "" : `${token.type} ${token.raw.trimEnd()}`;
+  return token === undefined ? "" : `${token.type} ${token.raw}`;
 }
 
 /** @param {readonly {raw: string}[]} tokens */

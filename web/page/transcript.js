@@ -13,6 +13,8 @@ const ENTRIES_KEPT = 200;
 const TEXT_CHARACTERS = 256 * 1024;
 /** Of a tool's arguments, and of its result, as JSON. */
 const VALUE_CHARACTERS = 16 * 1024;
+/** What is nested deeper is kept as JSON: the stack that walks through it is the browser's. */
+const VALUE_LEVELS = 24;
 const BRIEF_CHARACTERS = 160;
 
 /** @typedef {"user" | "agent" | "tool" | "note" | "picture"} Role */
@@ -23,7 +25,7 @@ const BRIEF_CHARACTERS = 160;
  * @property {string} id
  * @property {string} name
  * @property {ToolState} state
- * @property {unknown} [args]  absent where the server does not show them
+ * @property {unknown} [args]  absent where the server does not show them; JSON where it is deep
  * @property {unknown} [result]
  * @property {boolean} [truncated]  `args` or `result` were too long; then they are strings
  */
@@ -491,8 +493,20 @@ function bounded(key, value) {
   } catch {
     return { [key]: "…", truncated: true }; // nested deeper than the stack
   }
-  if (json.length <= VALUE_CHARACTERS) return { [key]: value };
+  if (json.length <= VALUE_CHARACTERS) {
+    return { [key]: isNested(value, VALUE_LEVELS) ? json : value };
+  }
   return { [key]: `${json.slice(0, VALUE_CHARACTERS - 1)}…`, truncated: true };
+}
+
+/**
+ * @param {unknown} value
+ * @param {number} levels
+ * @returns {boolean}  whether it is nested deeper than that
+ */
+function isNested(value, levels) {
+  if (value === null || typeof value !== "object") return false;
+  return levels === 0 || Object.values(value).some((one) => isNested(one, levels - 1));
 }
 
 /**

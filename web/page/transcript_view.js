@@ -16,7 +16,6 @@ import { brief, heardParts, outcome } from "./transcript.js";
 
 /** A row may take this share of the time: text that is slow to read is read less often. */
 const SHARE_OF_TIME = 0.2;
-const NESTED_LEVELS = 24;
 
 /**
  * @typedef {object} Row  the drawing of one entry
@@ -341,25 +340,8 @@ function valueParts(label, value) {
   const pre = document.createElement("pre");
   pre.tabIndex = 0; // It scrolls, so that the keyboard must reach it.
   pre.dir = "ltr";
-  pre.textContent = pretty(value);
+  pre.textContent = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return [span("label", label), pre];
-}
-
-/** @param {unknown} value  a tool's */
-function pretty(value) {
-  if (typeof value === "string") return value;
-  // The indentation of what is nested deeply grows with its square.
-  return JSON.stringify(value, null, isNested(value, NESTED_LEVELS) ? undefined : 2);
-}
-
-/**
- * @param {unknown} value
- * @param {number} levels
- * @returns {boolean}  whether it is nested deeper than that
- */
-function isNested(value, levels) {
-  if (value === null || typeof value !== "object") return false;
-  return levels === 0 || Object.values(value).some((one) => isNested(one, levels - 1));
 }
 
 /** Struck out for the eye; the style sheet says the label to a screen reader. */
