@@ -9,6 +9,7 @@ import { Composer } from "./composer.js";
 import { Controls } from "./controls.js";
 import { byId } from "./elements.js";
 import { download, fileName } from "./exports.js";
+import { plainText } from "./markdown.js";
 import { Notice } from "./notice.js";
 import { Panel } from "./panel.js";
 import { Preferences } from "./preferences.js";
@@ -36,7 +37,6 @@ class App {
   #controls = new Controls();
   #composer = new Composer();
   #settings = new Settings(this.#preferences, this.#call.canChooseSpeaker);
-  #panel = new Panel(byId("panel", HTMLElement), this.#call);
 
   #agent = byId("agent", HTMLElement);
   #scroll = byId("scroll", HTMLElement);
@@ -53,6 +53,10 @@ class App {
 
   constructor() {
     this.#restore();
+    new Panel(byId("panel", HTMLElement), this.#call, {
+      toggle: byId("panel-toggle", HTMLButtonElement),
+      fingerprint: () => this.#page,
+    });
     new TranscriptView(this.#transcript, byId("transcript", HTMLOListElement));
     this.#listenToTranscript();
     this.#listenToCall();
@@ -273,8 +277,6 @@ class App {
     for (const button of document.querySelectorAll("#menu button")) {
       button.addEventListener("click", () => byId("menu", HTMLElement).hidePopover());
     }
-    onClick("panel-toggle", () => this.#showPanel(!this.#panel.isOpen));
-    this.#showPanel(this.#preferences.choices.panel);
   }
 
   /** @param {string} text */
@@ -301,14 +303,6 @@ class App {
   async #copyTranscript() {
     await navigator.clipboard.writeText(this.#transcript.toText());
     this.#announce(WORDS.copied);
-  }
-
-  /** @param {boolean} open */
-  #showPanel(open) {
-    if (open) this.#panel.open();
-    else this.#panel.close();
-    byId("panel-toggle", HTMLElement).setAttribute("aria-expanded", String(open));
-    this.#preferences.choose({ panel: open });
   }
 
   // ------------------------------------------------------------------ showing
@@ -356,8 +350,9 @@ class App {
     this.#transcript.addEventListener("change", () => this.#onTranscriptChanged());
     this.#transcript.addEventListener("final", (event) => {
       // What is spoken aloud is not read aloud over it.
-      const { words } = /** @type {CustomEvent} */ (event).detail;
-      if (!this.#call.hasAudio) this.#announce(words);
+      if (this.#call.hasAudio) return;
+      const { entry, words } = /** @type {CustomEvent} */ (event).detail;
+      this.#announce(entry.streamed ? `${WORDS.agent}: ${plainText(entry.text)}` : words);
     });
   }
 

@@ -125,6 +125,7 @@ class BoundedLexer extends Lexer {
    * @param {any} [tokens]
    * @param {boolean} [lastParagraphClipped]
    * @returns {any}
+   * @override
    */
   blockTokens(source, tokens = [], lastParagraphClipped = false) {
     this.#blockWork += source.length;
@@ -139,6 +140,7 @@ class BoundedLexer extends Lexer {
    * @param {string} source
    * @param {any} [tokens]
    * @returns {any}
+   * @override
    */
   inlineTokens(source, tokens = []) {
     const beginnings = source.match(BEGINNINGS)?.length ?? 0;

@@ -14,7 +14,6 @@ const STORAGE_KEY = "rtc.preferences";
  * @property {boolean} noiseSuppression
  * @property {boolean} autoGainControl
  * @property {boolean} holdToTalk
- * @property {boolean} panel  whether the panel is open
  */
 
 /** @type {Readonly<Choices>} */
@@ -25,7 +24,6 @@ const DEFAULTS = Object.freeze({
   noiseSuppression: true,
   autoGainControl: true,
   holdToTalk: false,
-  panel: false,
 });
 
 export class Preferences {
