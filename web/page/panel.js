@@ -1,0 +1,619 @@
+/**
+ * The panel that shows how a call goes: figures with a minute of their past, what the time until
+ * each answer was made of, and what happened when.
+ *
+ * Folded it costs nothing: no timer runs and the connection is not asked, but once for every
+ * answer, whose network part would else be missing when the panel is opened.
+ *
+ * @module panel
+ */
+
+import { EventLog, factsAsText } from "./event_log.js";
+import { LatencyBars, partsOf } from "./latency_bars.js";
+import { Plot } from "./plot.js";
+import { reportOf } from "./report.js";
+import { PANEL } from "./strings.js";
+
+/** @typedef {import("../client/statistics.js").CallStats} CallStats */
+/** @typedef {import("./event_log.js").CallEvent} CallEvent */
+/** @typedef {import("./event_log.js").Origin} Origin */
+/** @typedef {import("./latency_bars.js").Answer} Answer */
+/** @typedef {import("./latency_bars.js").Latency} Latency */
+/** @typedef {import("./plot.js").Point} Point */
+
+/**
+ * What the panel needs of a call: `Call` of the client library is one.
+ *
+ * @typedef {object} ObservedCallFields
+ * @property {() => Promise<CallStats | null>} stats
+ * @property {string} line
+ * @property {string | null} sessionId
+ * @property {string | null} callId
+ * @property {boolean} hasAudio
+ * @property {boolean} isMuted
+ * @property {MediaStream | null} microphone
+ */
+/** @typedef {EventTarget & ObservedCallFields} ObservedCall */
+
+/** @typedef {{atMs: number, stats: CallStats | null}} Sample */
+
+/**
+ * @typedef {object} Figure
+ * @property {string} label
+ * @property {number} floor  of the plot's scale
+ * @property {boolean} ofAudio  a text call has none of it
+ * @property {(stats: CallStats) => number | null | undefined} value  in the unit that is shown
+ * @property {(value: number) => string} words
+ */
+
+const PERIOD_MS = 1_000;
+const SAMPLES_MAX = 60;
+const COPIED_MS = 2_000;
+const STORAGE_KEY = "rtc.panel";
+/** Nearer to the end than this, the list of events follows what comes. */
+const END_PX = 24;
+
+const { milliseconds, percent, kilobits } = PANEL;
+
+/** @type {Figure[]} */
+const FIGURES = [
+  {
+    label: PANEL.roundTrip,
+    floor: 50,
+    ofAudio: false,
+    value: (it) => it.roundTripMs,
+    words: milliseconds,
+  },
+  {
+    label: PANEL.jitterDown,
+    floor: 20,
+    ofAudio: true,
+    value: (it) => it.downlink?.jitterMs,
+    words: milliseconds,
+  },
+  {
+    label: PANEL.jitterUp,
+    floor: 20,
+    ofAudio: true,
+    value: (it) => it.uplink?.jitterMs,
+    words: milliseconds,
+  },
+  {
+    label: PANEL.lossDown,
+    floor: 5,
+    ofAudio: true,
+    value: (it) => times(it.downlink?.lossShare, 100),
+    words: percent,
+  },
+  {
+    label: PANEL.lossUp,
+    floor: 5,
+    ofAudio: true,
+    value: (it) => times(it.uplink?.lossShare, 100),
+    words: percent,
+  },
+  {
+    label: PANEL.jitterBuffer,
+    floor: 100,
+    ofAudio: true,
+    value: (it) => it.downlink?.jitterBufferMs,
+    words: milliseconds,
+  },
+  {
+    label: PANEL.bitrateDown,
+    floor: 50,
+    ofAudio: true,
+    value: (it) => times(it.downlink?.bitrate, 0.001),
+    words: kilobits,
+  },
+  {
+    label: PANEL.bitrateUp,
+    floor: 50,
+    ofAudio: true,
+    value: (it) => times(it.uplink?.bitrate, 0.001),
+    words: kilobits,
+  },
+];
+
+/** @type {{label: string, ofAudio: boolean, words: (stats: CallStats) => string | null | undefined}[]} */
+const NAMES = [
+  { label: PANEL.codecDown, ofAudio: true, words: (it) => it.downlink?.codec },
+  { label: PANEL.codecUp, ofAudio: true, words: (it) => it.uplink?.codec },
+  { label: PANEL.path, ofAudio: false, words: pathOf },
+];
+
+export class Panel {
+  #element;
+  #call;
+  #toggle;
+  #storage;
+  #fingerprint;
+  #outputLatencyMs;
+
+  /** @type {Sample[]} */
+  #samples = [];
+  #log = new EventLog();
+  #bars = new LatencyBars();
+  /** The answer whose network part is not measured yet. @type {Answer | null} */
+  #pending = null;
+  /** The last that is known of each, to go on with until it is measured again. */
+  #known = {
+    roundTripMs: /** @type {number | null} */ (null),
+    jitterBufferMs: /** @type {number | null} */ (null),
+  };
+  #line = "down";
+  #problem = /** @type {string | null} */ (null);
+  #startMs = performance.now();
+  #isSampling = false;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #poll;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #copied;
+
+  /** @type {{figure: Figure, plot: Plot, row: HTMLElement, value: HTMLElement}[]} */
+  #figures = [];
+  /** @type {{words: (stats: CallStats) => string | null | undefined, ofAudio: boolean, row: HTMLElement, value: HTMLElement}[]} */
+  #names = [];
+  #eventList = element("ol", "panel-events");
+  /** @type {Map<CallEvent, HTMLElement>} */
+  #eventRows = new Map();
+  #followsEnd = true;
+  #copy = button("panel-copy", PANEL.copy);
+  #said = element("span", "sr-only");
+  #uncopied = element("div", "panel-uncopied");
+  #uncopiedText = document.createElement("textarea");
+
+  /**
+   * Draws itself into `element`, and opens if it was open before a reload.
+   *
+   * @param {HTMLElement} element  is hidden while the panel is folded
+   * @param {ObservedCall} call
+   * @param {object} [options]
+   * @param {HTMLButtonElement | null} [options.toggle]  opens and folds it; its `aria-expanded`
+   *   says which
+   * @param {Storage | null} [options.storage]  what remembers that it is open
+   * @param {() => string | null} [options.fingerprint]  of the page's files, for the report
+   * @param {() => number | null} [options.outputLatencyMs]  of the loudspeaker, for the report
+   */
+  constructor(
+    element,
+    call,
+    {
+      toggle = null,
+      storage = localStorageOrNull(),
+      fingerprint = () => null,
+      outputLatencyMs = () => null,
+    } = {},
+  ) {
+    this.#element = element;
+    this.#call = call;
+    this.#toggle = toggle;
+    this.#storage = storage;
+    this.#fingerprint = fingerprint;
+    this.#outputLatencyMs = outputLatencyMs;
+    this.#build();
+    this.#listen();
+    this.#showFolded(true);
+    if (this.#remembered() === "open") this.open();
+  }
+
+  get isOpen() {
+    return this.#poll !== undefined;
+  }
+
+  /** Shows the panel and begins to ask the connection once a second. */
+  open() {
+    if (this.isOpen) return;
+    this.#poll = setInterval(() => this.#sample(), PERIOD_MS);
+    this.#showFolded(false);
+    this.#remember("open");
+    this.#drawAll();
+    this.#sample();
+  }
+
+  /** Folds the panel; nothing runs any more. */
+  close() {
+    if (!this.isOpen) return;
+    clearInterval(this.#poll);
+    this.#poll = undefined;
+    if (this.#element.contains(document.activeElement)) this.#toggle?.focus();
+    this.#showFolded(true);
+    this.#remember("folded");
+  }
+
+  // --------------------------------------------------------------------- call
+
+  #listen() {
+    /** @type {(type: string, handle: (detail: any) => void) => void} */
+    const when = (type, handle) =>
+      this.#call.addEventListener(type, (event) =>
+        handle(/** @type {CustomEvent} */ (event).detail),
+      );
+    when("message", (message) => this.#onMessage(message));
+    when("sent", (message) => this.#write("client", message.type, message));
+    when("status", (status) => this.#onStatus(status));
+    when("microphone", (detail) => this.#write("page", "microphone", detail));
+    when("speaker", (detail) => this.#write("page", "speaker", detail));
+    this.#toggle?.addEventListener("click", () => (this.isOpen ? this.close() : this.open()));
+  }
+
+  /** @param {{type: string}} message */
+  #onMessage(message) {
+    this.#write("server", message.type, message);
+    if (message.type === "latency")
+      this.#onLatency(/** @type {Latency & {type: string}} */ (message));
+    // An answer that is over before its sound was measured is measured as well as can be.
+    if (message.type === "turn" && this.#pending && !this.isOpen) this.#sample();
+  }
+
+  /** @param {{line: string, problem: {code: string} | null}} status */
+  #onStatus(status) {
+    if (this.#line === "down") this.#startMs = performance.now();
+    this.#line = status.line;
+    this.#problem = status.problem?.code ?? null;
+    this.#write("page", "status", status);
+  }
+
+  /** @param {Latency} latency */
+  #onLatency(latency) {
+    const answer = { latency, networkMs: this.#knownNetworkMs() };
+    if (partsOf(answer).length === 0) return;
+    this.#bars.add(answer);
+    this.#pending = answer;
+    this.#drawBars();
+    // While the panel is open the next sample comes by itself, and has more of the answer in it.
+    if (!this.isOpen) this.#sample();
+  }
+
+  async #sample() {
+    if (this.#isSampling) return;
+    this.#isSampling = true;
+    const pending = this.#pending;
+    try {
+      const stats = await this.#call.stats().catch(() => null);
+      this.#samples.push({ atMs: performance.now(), stats });
+      if (this.#samples.length > SAMPLES_MAX) this.#samples.shift();
+      if (stats) this.#learn(stats, pending);
+    } finally {
+      this.#isSampling = false;
+    }
+    this.#drawFigures();
+  }
+
+  /**
+   * @param {CallStats} stats
+   * @param {Answer | null} pending  when the connection was asked
+   */
+  #learn({ roundTripMs, downlink }, pending) {
+    const jitterBufferMs = downlink?.jitterBufferMs ?? null;
+    this.#known.roundTripMs = roundTripMs ?? this.#known.roundTripMs;
+    this.#known.jitterBufferMs = downlink && (jitterBufferMs ?? this.#known.jitterBufferMs);
+    if (!pending || pending !== this.#pending) return;
+    pending.networkMs = this.#knownNetworkMs();
+    if (jitterBufferMs !== null || !downlink) this.#pending = null;
+    this.#drawBars();
+  }
+
+  #knownNetworkMs() {
+    const { roundTripMs, jitterBufferMs } = this.#known;
+    return roundTripMs === null ? jitterBufferMs : roundTripMs + (jitterBufferMs ?? 0);
+  }
+
+  /**
+   * @param {Origin} from
+   * @param {string} type
+   * @param {unknown} detail
+   */
+  #write(from, type, detail) {
+    const event = this.#log.take(from, type, detail, performance.now() - this.#startMs);
+    if (this.isOpen) this.#drawEvent(event);
+  }
+
+  // ------------------------------------------------------------------- report
+
+  #onCopy() {
+    const text = reportOf({
+      fingerprint: this.#fingerprint(),
+      callId: this.#call.callId,
+      sessionId: this.#call.sessionId,
+      line: this.#call.line,
+      problem: this.#problem,
+      hasAudio: this.#call.hasAudio,
+      isMuted: this.#call.isMuted,
+      microphone: this.#call.microphone,
+      outputLatencyMs: this.#outputLatencyMs(),
+      samples: this.#samples.flatMap(({ stats }) => (stats ? [stats] : [])),
+      answers: this.#bars.answers.map((answer) => ({
+        turn: answer.latency.turn,
+        parts: partsOf(answer),
+      })),
+      events: this.#log.events,
+    });
+    // Without waiting for anything before: a browser lets a page copy only on a click.
+    const copying = navigator.clipboard?.writeText(text) ?? Promise.reject();
+    copying.then(
+      () => this.#showCopied(),
+      () => this.#showUncopied(text),
+    );
+  }
+
+  #showCopied() {
+    this.#uncopied.hidden = true;
+    this.#copy.textContent = PANEL.copied;
+    this.#said.textContent = PANEL.copied;
+    clearTimeout(this.#copied);
+    this.#copied = setTimeout(() => {
+      this.#copy.textContent = PANEL.copy;
+      this.#said.textContent = "";
+    }, COPIED_MS);
+  }
+
+  /** @param {string} text */
+  #showUncopied(text) {
+    this.#uncopied.hidden = false;
+    this.#uncopiedText.value = text;
+    this.#uncopiedText.focus();
+    this.#uncopiedText.select();
+  }
+
+  // ----------------------------------------------------------------- building
+
+  #build() {
+    this.#element.classList.add("panel");
+    this.#element.ariaLabel = PANEL.title;
+    const title = element("h2", "panel-title", PANEL.title);
+    const close = button("icon quiet panel-close", "");
+    close.ariaLabel = PANEL.close;
+    close.append(cross());
+    close.addEventListener("click", () => this.close());
+    this.#copy.addEventListener("click", () => this.#onCopy());
+    this.#said.setAttribute("role", "status");
+
+    const uncopiedLabel = element("label", "", PANEL.copyYourself);
+    this.#uncopiedText.readOnly = true;
+    this.#uncopiedText.rows = 6;
+    uncopiedLabel.append(this.#uncopiedText);
+    this.#uncopied.hidden = true;
+    this.#uncopied.append(uncopiedLabel);
+
+    const head = element("header", "panel-head");
+    head.append(title, this.#said, this.#copy, close);
+    const body = element("div", "panel-body");
+    body.append(
+      section("panel-connection", PANEL.connection, this.#buildFigures(), this.#buildNames()),
+      section("panel-answers", PANEL.answers, this.#bars.element),
+      section("panel-log", PANEL.events, this.#buildEvents()),
+    );
+    this.#element.replaceChildren(head, this.#uncopied, body);
+  }
+
+  #buildFigures() {
+    const list = element("dl", "figures");
+    this.#figures = FIGURES.map((figure) => {
+      const plot = new Plot(figure.floor);
+      const value = element("span", "figure-value", PANEL.unknown);
+      const description = element("dd", "");
+      description.append(plot.element, value);
+      const row = element("div", "figure");
+      row.append(element("dt", "", figure.label), description);
+      list.append(row);
+      return { figure, plot, row, value };
+    });
+    return list;
+  }
+
+  #buildNames() {
+    const list = element("dl", "names");
+    this.#names = NAMES.map(({ label, words, ofAudio }) => {
+      const value = element("dd", "", PANEL.unknown);
+      const row = element("div", "name");
+      row.append(element("dt", "", label), value);
+      list.append(row);
+      return { words, ofAudio, row, value };
+    });
+    return list;
+  }
+
+  #buildEvents() {
+    // It scrolls, so the keyboard must reach it. What is in it are words of the wire.
+    this.#eventList.tabIndex = 0;
+    this.#eventList.ariaLabel = PANEL.events;
+    this.#eventList.lang = "en";
+    this.#eventList.dir = "ltr";
+    this.#eventList.translate = false;
+    this.#eventList.addEventListener("scroll", () => this.#noteScroll());
+    new ResizeObserver(() => this.#scrollToEnd()).observe(this.#eventList);
+    return this.#eventList;
+  }
+
+  // ------------------------------------------------------------------ drawing
+
+  /** @param {boolean} folded */
+  #showFolded(folded) {
+    this.#element.hidden = folded;
+    this.#toggle?.setAttribute("aria-expanded", String(!folded));
+  }
+
+  #drawAll() {
+    this.#drawFigures();
+    this.#drawBars();
+    this.#eventRows = new Map();
+    this.#eventList.replaceChildren();
+    for (const event of this.#log.events) this.#drawEvent(event);
+    this.#followsEnd = true;
+    this.#scrollToEnd();
+  }
+
+  #drawFigures() {
+    if (!this.isOpen) return;
+    const nowMs = performance.now();
+    const newest = this.#samples.at(-1)?.stats ?? null;
+    const isAudio = this.#call.hasAudio || newest?.downlink != null;
+    for (const { figure, plot, row, value } of this.#figures) {
+      row.hidden = figure.ofAudio && !isAudio;
+      if (row.hidden) continue;
+      const points = this.#samples.map(({ atMs, stats }) => ({
+        atMs,
+        value: (stats && figure.value(stats)) ?? null,
+      }));
+      const now = newest && figure.value(newest);
+      value.textContent = now == null ? PANEL.unknown : figure.words(now);
+      plot.draw(points, nowMs);
+    }
+    for (const { words, ofAudio, row, value } of this.#names) {
+      row.hidden = ofAudio && !isAudio;
+      value.textContent = (newest && words(newest)) || PANEL.unknown;
+    }
+  }
+
+  #drawBars() {
+    if (this.isOpen) this.#bars.draw();
+  }
+
+  /** @param {CallEvent} event */
+  #drawEvent(event) {
+    const list = this.#eventList;
+    const drawn = this.#eventRows.get(event);
+    const row = eventRow(event);
+    this.#eventRows.set(event, row);
+    if (drawn) drawn.replaceWith(row);
+    else list.append(row);
+    while (list.childElementCount > this.#log.events.length) list.firstElementChild?.remove();
+    for (const old of this.#eventRows.keys()) {
+      if (this.#eventRows.size <= this.#log.events.length) break;
+      this.#eventRows.delete(old);
+    }
+    this.#scrollToEnd();
+  }
+
+  /** The newest event is kept in sight, unless the person has scrolled up. */
+  #noteScroll() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#eventList;
+    this.#followsEnd = scrollHeight - scrollTop - clientHeight < END_PX;
+  }
+
+  #scrollToEnd() {
+    if (this.#followsEnd) this.#eventList.scrollTop = this.#eventList.scrollHeight;
+  }
+
+  // ------------------------------------------------------------------- memory
+
+  /** @returns {string | null} */
+  #remembered() {
+    try {
+      return this.#storage?.getItem(STORAGE_KEY) ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** @param {string} state */
+  #remember(state) {
+    try {
+      this.#storage?.setItem(STORAGE_KEY, state);
+    } catch {
+      // It is full or forbidden: the panel is folded after a reload.
+    }
+  }
+}
+
+/** @returns {Storage | null} null where the browser forbids it */
+function localStorageOrNull() {
+  try {
+    return localStorage;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {CallStats} stats */
+function pathOf({ candidates }) {
+  if (!candidates) return null;
+  const { local, remote, protocol, relayProtocol, networkType } = candidates;
+  const relay = relayProtocol && `TURN/${relayProtocol.toUpperCase()}`;
+  const rest = [protocol.toUpperCase(), relay, networkType].flatMap((it) => it || []);
+  return PANEL.candidates(local, remote, rest);
+}
+
+/** @param {CallEvent} event */
+function eventRow(event) {
+  const row = element("li", "event");
+  row.dataset.from = event.from;
+  row.append(element("span", "event-time", clock(event.atMs)), origin(event.from));
+  const words = element("span", "event-words");
+  words.append(element("span", "event-type", event.type), ` ${factsAsText(event)}`);
+  row.append(words);
+  return row;
+}
+
+/** @param {Origin} from */
+function origin(from) {
+  const mark = element("span", "event-origin");
+  const arrow = element("span", "", { server: "↓", client: "↑", page: "·" }[from]);
+  arrow.ariaHidden = "true";
+  const words = { server: PANEL.received, client: PANEL.sent, page: "" }[from];
+  mark.append(arrow, element("span", "sr-only", words));
+  return mark;
+}
+
+/**
+ * @param {number} ms
+ * @returns {string} `1:02.345`
+ */
+function clock(ms) {
+  const minutes = Math.floor(ms / 60_000);
+  return `${minutes}:${((ms % 60_000) / 1000).toFixed(3).padStart(6, "0")}`;
+}
+
+/**
+ * @param {number | null | undefined} value
+ * @param {number} factor
+ */
+function times(value, factor) {
+  return value == null ? null : value * factor;
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {string} className
+ * @param {string} [text]
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+function element(tag, className, text = "") {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+/**
+ * @param {string} className
+ * @param {string} text
+ */
+function button(className, text) {
+  const made = element("button", className, text);
+  made.type = "button";
+  return made;
+}
+
+/**
+ * @param {string} className
+ * @param {string} title
+ * @param {Node[]} content
+ */
+function section(className, title, ...content) {
+  const made = element("section", `panel-section ${className}`);
+  made.append(element("h3", "", title), ...content);
+  return made;
+}
+
+function cross() {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", "M6 6l12 12M18 6L6 18");
+  svg.append(path);
+  return svg;
+}
