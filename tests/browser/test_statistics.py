@@ -42,7 +42,7 @@ def chromium_report(
     received: int = 100,
     lost: int = 0,
     sent: int = 150,
-    without: Mapping[str, set[str]] = {},  # noqa: B006
+    without: Mapping[str, set[str]] = {},
     **changes: Stat,
 ) -> Report:
     """A report in Chromium's shape of an audio call, after so many packets of 20 ms.

@@ -119,7 +119,7 @@ export class LatencyBars {
     this.#legend.replaceChildren(...legendOf(rows[0]?.parts ?? []));
     this.#list.replaceChildren(...rows.map((row) => rowOf(row, ceilingMs)));
     this.#ticks.replaceChildren(
-      ...[0, ceilingMs / 2, ceilingMs].map((ms) => span("", ms ? PANEL.milliseconds(ms) : "0")),
+      ...[0, ceilingMs / 2, ceilingMs].map((ms) => bdi(ms ? PANEL.milliseconds(ms) : "0")),
     );
   }
 }
@@ -141,11 +141,9 @@ function rowOf({ turn, parts, totalMs }, ceilingMs) {
   }
   const shown = span("bar-row");
   shown.ariaHidden = "true";
-  shown.append(
-    span("bar-turn", String(turn)),
-    bar,
-    span("bar-total", PANEL.milliseconds(Math.round(totalMs))),
-  );
+  const total = span("bar-total");
+  total.append(bdi(PANEL.milliseconds(Math.round(totalMs))));
+  shown.append(span("bar-turn", String(turn)), bar, total);
   item.append(span("sr-only", PANEL.answer(turn, totalMs, words)), shown);
   return item;
 }
@@ -162,7 +160,7 @@ function legendOf(parts) {
     term.append(key, PANEL.parts[name]);
     const value = document.createElement("dd");
     const part = parts.find((it) => it.name === name);
-    value.textContent = part ? PANEL.milliseconds(Math.round(part.ms)) : "";
+    if (part) value.append(bdi(PANEL.milliseconds(Math.round(part.ms))));
     entry.append(term, value);
     return entry;
   });
@@ -180,6 +178,17 @@ function wordsOf({ name, ms }) {
 function span(className, text = "") {
   const element = document.createElement("span");
   element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+/**
+ * A number and its unit stay in their order among words that run from right to left.
+ *
+ * @param {string} text
+ */
+function bdi(text) {
+  const element = document.createElement("bdi");
   element.textContent = text;
   return element;
 }

@@ -391,9 +391,11 @@ export class Panel {
     const list = element("dl", "figures");
     this.#figures = FIGURES.map((figure) => {
       const plot = new Plot(figure.floor);
-      const value = element("span", "figure-value", PANEL.unknown);
+      const value = element("bdi", "", PANEL.unknown);
+      const shown = element("span", "figure-value");
+      shown.append(value);
       const description = element("dd", "");
-      description.append(plot.element, value);
+      description.append(plot.element, shown);
       const row = element("div", "figure");
       row.append(element("dt", "", figure.label), description);
       list.append(row);
@@ -405,9 +407,11 @@ export class Panel {
   #buildNames() {
     const list = element("dl", "names");
     this.#names = NAMES.map(({ label, words, ofAudio }) => {
-      const value = element("dd", "", PANEL.unknown);
+      const value = element("bdi", "", PANEL.unknown);
+      const description = element("dd", "");
+      description.append(value);
       const row = element("div", "name");
-      row.append(element("dt", "", label), value);
+      row.append(element("dt", "", label), description);
       list.append(row);
       return { words, ofAudio, row, value };
     });
