@@ -1,0 +1,64 @@
+"""A page with the styles of the call page and nothing else on it, to try single modules in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from playwright.async_api import Browser, Page, Route
+
+from tests.browser.chromium import CallPage
+from tests.browser.stand_in_server import CSP, WEB, StandInServer
+
+__all__ = ["open_blank_page"]
+
+STYLES = ("style.css", "page/base.css", "page/panel.css")
+
+
+@asynccontextmanager
+async def open_blank_page(
+    browser: Browser,
+    server: StandInServer,
+    body: str = "",
+    *,
+    permissions: tuple[str, ...] = (),
+    color_scheme: Literal["light", "dark"] = "light",
+    size: tuple[int, int] = (1100, 760),
+    scale: float = 1,
+    clock: bool = False,
+) -> AsyncIterator[Page]:
+    """Open ``body`` in a page of the server's origin; at the end its console must be clean.
+
+    Args:
+        clock: the page's time stands still until the test moves it (``page.clock``).
+    """
+    links = "".join(
+        f'<link rel="stylesheet" href="/{name}">' for name in STYLES if (WEB / name).is_file()
+    )
+    html = f'<!doctype html><html lang="en"><head>{links}</head><body>{body}</body></html>'
+
+    async def serve(route: Route) -> None:
+        await route.fulfill(
+            body=html, content_type="text/html", headers={"Content-Security-Policy": CSP}
+        )
+
+    context = await browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=color_scheme,
+        device_scale_factor=scale,
+        permissions=list(permissions),
+    )
+    try:
+        page = await context.new_page()
+        seen = CallPage(page)
+        await page.route("**/blank.html", serve)
+        if clock:
+            await page.clock.install()
+        await page.goto(f"{server.url}blank.html")
+        if clock:
+            await page.clock.pause_at(await page.evaluate("Date.now() + 1000"))
+        yield page
+        seen.check_clean()
+    finally:
+        await context.close()
