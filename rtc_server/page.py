@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from aiohttp import web
@@ -27,18 +33,28 @@ CONTENT_TYPES = {
 }
 """What is served, by suffix; a file of another kind is not part of the page."""
 
+COMPRESSED = {".css", ".html", ".js", ".svg", ".webmanifest"}
+"""What gets smaller; the others are compressed as they are."""
+
 HEADERS = {
-    # The page may load its own files and play what it received, and nothing else.
+    # The page may load its own files and play what it received, and nothing else.  No string
+    # ever becomes markup or script in it: with no Trusted Types policy the browser sees to that.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-        "media-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; "
-        "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "media-src 'self' blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     ),
-    "Permissions-Policy": "microphone=(self), camera=(self), geolocation=()",
+    "Permissions-Policy": (
+        "microphone=(self), camera=(self), display-capture=(self), speaker-selection=(self), "
+        "autoplay=(self), geolocation=()"
+    ),
     "Cross-Origin-Opener-Policy": "same-origin",
+    # In no one's way who is allowed: the modules of a page of another origin are loaded with CORS.
     "Cross-Origin-Resource-Policy": "same-origin",
     # Ask every time, by ETag: an upgraded server must not be met by yesterday's page.
     "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding, Origin",
 }
 
 
@@ -55,16 +71,21 @@ def find_web_dir() -> Path:
     raise ConfigurationError("The files of the call page are missing: install rtc-server again.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _File:
     changed_ns: int
     size: int
     body: bytes
     etag: str
 
+    @cached_property
+    def compressed(self) -> bytes:
+        """``body`` for whom takes gzip: compressed once, when it is first asked for."""
+        return gzip.compress(self.body, mtime=0)
+
 
 class Page:
-    """Serves the files of one folder.
+    """Serves the files of one folder and of those in it.
 
     A file is kept in memory until it changes on disk, so that whoever works on the page sees
     his change on reload.  What is kept is bounded by what the folder holds.
@@ -73,27 +94,63 @@ class Page:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
         self._files: dict[Path, _File] = {}
+        self._listing: tuple[tuple[str, int, int], ...] | None = None
+        self._fingerprint = ""
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer GET and HEAD of one file; ``/`` is ``index.html``."""
         path = self._find(request.match_info.get("path") or "index.html")
-        if path is None:
+        file = self._read(path) if path else None
+        if path is None or file is None:
             raise web.HTTPNotFound
-        file = self._read(path)
-        response = web.Response(headers={**HEADERS, "ETag": f'"{file.etag}"'})
-        if any(one.value in (file.etag, "*") for one in request.if_none_match or ()):
+        is_compressed = path.suffix in COMPRESSED and _takes_gzip(request)
+        # Two encodings are two representations, and never share a strong ETag (RFC 9110, 8.8.3).
+        etag = f"{file.etag}-gzip" if is_compressed else file.etag
+        response = web.Response(headers={**HEADERS, "ETag": f'"{etag}"'})
+        if any(one.value in (etag, "*") for one in request.if_none_match or ()):
             response.set_status(304)
-        else:
-            response.headers["Content-Type"] = CONTENT_TYPES[path.suffix]
-            response.body = file.body
+            return response
+        response.headers["Content-Type"] = CONTENT_TYPES[path.suffix]
+        if is_compressed:
+            response.headers["Content-Encoding"] = "gzip"
+        response.body = file.compressed if is_compressed else file.body
         return response
+
+    def fingerprint(self) -> str:
+        """Names and contents of all files in hex: another page, another fingerprint.
+
+        Nothing is read again unless something has changed on disk.
+        """
+        listing = tuple(sorted(self._list()))
+        if listing != self._listing:
+            digest = hashlib.sha256()
+            for name, *_ in listing:
+                path = self._find(name)
+                file = self._read(path) if path else None
+                if file is not None:
+                    digest.update(f"{name}\0{file.etag}\0".encode("utf-8", "surrogateescape"))
+            self._fingerprint = digest.hexdigest()[:32]
+            self._listing = listing
+        return self._fingerprint
+
+    def _list(self) -> Iterator[tuple[str, int, int]]:
+        """What may be a file of the page: its name, when it changed, its size."""
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            with suppress(FileNotFoundError), os.scandir(self._folder / folder) as entries:
+                for entry in filter(lambda one: _is_part_of_page(one.name), entries):
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{folder}{entry.name}/")
+                    elif os.path.splitext(entry.name)[1] in CONTENT_TYPES:
+                        with suppress(FileNotFoundError):
+                            status = entry.stat()
+                            yield f"{folder}{entry.name}", status.st_mtime_ns, status.st_size
 
     def _find(self, name: str) -> Path | None:
         """The file of that name, if it is one of the page's and inside its folder."""
         parts = name.split("/")
-        if any(part in ("", "node_modules") or part.startswith(".") for part in parts):
-            return None
-        if "\\" in name or "\0" in name:
+        if "\\" in name or "\0" in name or not all(map(_is_part_of_page, parts)):
             return None
         try:
             path = self._folder.joinpath(*parts).resolve()
@@ -102,12 +159,30 @@ class Page:
         except (OSError, ValueError):  # a name too long, or one that no file can have
             return None
 
-    def _read(self, path: Path) -> _File:
-        status = path.stat()
-        file = self._files.get(path)
-        if file is None or (file.changed_ns, file.size) != (status.st_mtime_ns, status.st_size):
-            body = path.read_bytes()
-            etag = hashlib.sha256(body).hexdigest()[:32]
-            file = _File(status.st_mtime_ns, status.st_size, body, etag)
-            self._files[path] = file
-        return file
+    def _read(self, path: Path) -> _File | None:
+        """The file as it is now; None: it has just gone."""
+        try:
+            status = path.stat()
+            file = self._files.get(path)
+            if file is None or (file.changed_ns, file.size) != (status.st_mtime_ns, status.st_size):
+                body = path.read_bytes()
+                etag = hashlib.sha256(body).hexdigest()[:32]
+                file = _File(status.st_mtime_ns, status.st_size, body, etag)
+                self._files[path] = file
+            return file
+        except FileNotFoundError:
+            return None
+
+
+def _is_part_of_page(name: str) -> bool:
+    """Whether a file or folder of that name can be of the page."""
+    return name not in ("", "node_modules") and not name.startswith(".")
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    """Whether ``Accept-Encoding`` names gzip, and not with a weight of 0 (RFC 9110, 12.5.3)."""
+    for one in ",".join(request.headers.getall("Accept-Encoding", [])).lower().split(","):
+        coding, _, weight = one.partition(";")
+        if coding.strip() in ("gzip", "x-gzip"):
+            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
+    return False

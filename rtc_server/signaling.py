@@ -56,6 +56,9 @@ NEVER_IN_OFFERS = frozenset(
 )
 """Fields of ``RunConfig`` that no operator can open to callers: they reach behind the agent."""
 
+_PAGE_FILE = "page_file"
+"""Name of the route to the page's files."""
+
 _FORWARDED_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
@@ -93,7 +96,8 @@ def make_web_app(
         middlewares=[_problems, _site_guard(policy)], client_max_size=settings.limits.body_bytes
     )
     app.on_response_prepare.append(_finish_headers)
-    api = _Api(calls, settings, tokens, clock, wall_clock)
+    page = Page(web_dir)
+    api = _Api(calls, settings, tokens, page, clock, wall_clock)
     health = _Health(calls, settings, metrics)
     app.router.add_get("/api/config", api.config)
     app.router.add_post("/api/calls", api.place)
@@ -104,9 +108,8 @@ def make_web_app(
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", health.metrics)
-    page = Page(web_dir)
     app.router.add_get("/", page.handle)
-    app.router.add_get("/{path:(?!api/).+}", page.handle)
+    app.router.add_get("/{path:(?!api/).+}", page.handle, name=_PAGE_FILE)
     return app
 
 
@@ -123,12 +126,14 @@ class _Api:
         calls: CallService,
         settings: Settings,
         tokens: Tokens | None,
+        page: Page,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
         self._calls = calls
         self._settings = settings
         self._tokens = tokens
+        self._page = page
         self._clock = clock
         self._wall_clock = wall_clock
         self._offers = OfferRateLimit(per_minute=settings.limits.offers_per_minute)
@@ -142,6 +147,7 @@ class _Api:
                 "agent": self._calls.agent_name,
                 "modalities": list(self._calls.modalities),
                 "auth": self._tokens is not None,
+                "page": self._page.fingerprint(),
             }
         )
 
@@ -284,13 +290,24 @@ def _site_guard(policy: OriginPolicy) -> Middleware:
         origin = policy.check_origin(
             request.headers.getall("Origin", []), host, secure=request.secure
         )
-        if origin is not None and request.path.startswith("/api/"):
+        if origin is not None and _is_for_other_origins(request):
             request[_CORS_ORIGIN] = origin
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 return _preflight(request)
         return await handler(request)
 
     return site_guard
+
+
+def _is_for_other_origins(request: web.Request) -> bool:
+    """Whether pages of other origins, those that are allowed, may read the answer.
+
+    They call through the API and import the client library; the page itself is for people, and
+    health and metrics are for machines.
+    """
+    if request.match_info.route.name == _PAGE_FILE:
+        return not request.path.endswith(".html")
+    return request.path.startswith("/api/")
 
 
 def _local_address(request: web.Request) -> str | None:
@@ -334,4 +351,4 @@ async def _finish_headers(request: web.Request, response: web.StreamResponse) ->
     if origin is not None:
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Expose-Headers"] = "Location, ETag, Link, Retry-After"
-        headers["Vary"] = "Origin"
+        headers.setdefault("Vary", "Origin")

@@ -1,7 +1,8 @@
 """A server of the public contract that says what a test tells it to say.
 
-It serves the page of ``web/`` and answers real WebRTC calls with aiortc, and there is no
-agent in it: a test takes each call, reads what the page sends and sends messages itself.
+It serves the page with the page's own headers and answers real WebRTC calls with aiortc, and
+there is no agent in it: a test takes each call, reads what the page sends and sends messages
+itself.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -25,13 +25,9 @@ from aiortc import (
 from aiortc.mediastreams import AudioStreamTrack
 from aiortc.sdp import candidate_from_sdp
 
-__all__ = ["Refusal", "StandInCall", "StandInServer"]
+from rtc_server.page import Page, find_web_dir
 
-WEB = Path(__file__).parents[2] / "web"
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
-)
+__all__ = ["Refusal", "StandInCall", "StandInServer"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +104,7 @@ class StandInServer:
     """Serves on a free port of loopback from ``async with`` until its end.
 
     ``refusals`` are given to the offers that come next, one each; then calls are placed.
+    ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -116,6 +113,8 @@ class StandInServer:
         self.refusals: list[Refusal] = []
         self.refused = 0
         self.forget_sessions = False
+        self.page_fingerprint: str | None = None
+        self._page = Page(find_web_dir())
         self._placed: asyncio.Queue[StandInCall] = asyncio.Queue()
 
     @property
@@ -133,7 +132,7 @@ class StandInServer:
         app.router.add_post("/api/calls", self._place)
         app.router.add_patch("/api/calls/{id}", self._trickle)
         app.router.add_delete("/api/calls/{id}", self._hang_up)
-        app.router.add_get("/{path:.*}", self._page)
+        app.router.add_get("/{path:.*}", self._page.handle)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
@@ -159,16 +158,16 @@ class StandInServer:
         await call.open.wait()
         return call
 
-    async def _page(self, request: web.Request) -> web.StreamResponse:
-        file = WEB / (request.match_info["path"] or "index.html")
-        if not file.is_file():
-            raise web.HTTPNotFound
-        return web.FileResponse(file, headers={"Content-Security-Policy": CSP})
-
     async def _config(self, request: web.Request) -> web.Response:
         modalities = ["audio", "text"]
         return web.json_response(
-            {"ice_servers": [], "agent": "stand_in", "modalities": modalities, "auth": False}
+            {
+                "ice_servers": [],
+                "agent": "stand_in",
+                "modalities": modalities,
+                "auth": False,
+                "page": self.page_fingerprint or self._page.fingerprint(),
+            }
         )
 
     async def _place(self, request: web.Request) -> web.Response:
