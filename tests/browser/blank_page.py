@@ -8,12 +8,13 @@ from typing import Literal
 
 from playwright.async_api import Browser, Page, Route
 
+from rtc_server.page import HEADERS
 from tests.browser.chromium import CallPage
-from tests.browser.stand_in_server import CSP, WEB, StandInServer
+from tests.browser.stand_in_server import StandInServer
 
 __all__ = ["open_blank_page"]
 
-STYLES = ("style.css", "page/base.css", "page/panel.css")
+STYLES = ("base.css", "transcript.css", "panel.css")
 
 
 @asynccontextmanager
@@ -33,15 +34,11 @@ async def open_blank_page(
     Args:
         clock: the page's time stands still until the test moves it (``page.clock``).
     """
-    links = "".join(
-        f'<link rel="stylesheet" href="/{name}">' for name in STYLES if (WEB / name).is_file()
-    )
+    links = "".join(f'<link rel="stylesheet" href="/page/{name}">' for name in STYLES)
     html = f'<!doctype html><html lang="en"><head>{links}</head><body>{body}</body></html>'
 
     async def serve(route: Route) -> None:
-        await route.fulfill(
-            body=html, content_type="text/html", headers={"Content-Security-Policy": CSP}
-        )
+        await route.fulfill(body=html, content_type="text/html", headers=HEADERS)
 
     context = await browser.new_context(
         viewport={"width": size[0], "height": size[1]},
