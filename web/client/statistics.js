@@ -31,7 +31,8 @@
  * @property {number | null} bitrate  bit/s of payload; null in the first sample
  * @property {number | null} jitterBufferMs  how long a sample stayed in the jitter buffer
  * @property {number | null} jitterBufferTargetMs  how long the browser meant it to stay
- * @property {number | null} concealedShare  of what was played, without silence: 0 to 1
+ * @property {number | null} concealedShare  of what was played, without silence: 0 to 1. Where the
+ *   agent stops, browsers fade out by concealing: the interval of an answer's end has some.
  * @property {string | null} codec  as in SDP: `opus/48000/2 useinbandfec=1`
  * @property {number | null} level  0 to 1, linear
  */
