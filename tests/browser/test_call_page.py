@@ -256,8 +256,8 @@ async def test_level_shows_that_the_microphone_hears(
         await take_call(server, page)
         async with asyncio.timeout(10):
             await page.page.evaluate("""async () => {
-              const style = getComputedStyle(document.querySelector("#level"));
-              while (Number(style.getPropertyValue("--level")) < 0.2) {
+              const style = getComputedStyle(document.querySelector("#mute"));
+              while (Number(style.getPropertyValue("--own")) < 0.2) {
                 await new Promise(requestAnimationFrame);
               }
             }""")
@@ -344,7 +344,8 @@ async def test_full_server_is_said_in_words_and_asked_again(
 ) -> None:
     server.refusals = [Refusal(503, "All lines are taken.", {"Retry-After": "2"})]
     async with open_call_page(browser, server.url, refused_requests=True) as page:
-        await expect(page.notice).to_contain_text("All lines are taken. Trying again in 2 s.")
+        await expect(page.notice).to_contain_text("All lines are taken.")
+        await expect(page.notice).to_contain_text("Trying again in 2 s.")
         await take_call(server, page)
         await expect(page.notice).to_be_hidden()
         assert server.refused == 1
@@ -389,7 +390,8 @@ async def test_lost_server_is_redialled_with_the_same_session(browser: Browser) 
 
         await server.stop()
         await expect(page.state).to_have_attribute("data-state", "reconnecting", timeout=20_000)
-        await expect(page.notice).to_contain_text("The server cannot be reached. Trying again")
+        await expect(page.notice).to_contain_text("The server cannot be reached.")
+        await expect(page.notice).to_contain_text("Trying again")
         await server.start()
 
         again = await take_call(server, page)

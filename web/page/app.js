@@ -48,6 +48,8 @@ class App {
   #followsEnd = true;
   /** Fingerprint of the page that the server had when this one was loaded. */
   #page = "";
+  /** Whether it has been said that the line is down. */
+  #isBackNews = false;
   /** Whether the server has heard any of what the transcript shows. */
   #wasHeld = false;
 
@@ -154,9 +156,11 @@ class App {
     }
     if (line === Line.UP) {
       if (this.#notice.code !== "stale") this.#notice.hide();
-      this.#announce(WORDS.connected);
+      if (this.#isBackNews) this.#announce(WORDS.connected);
+      this.#isBackNews = false;
     }
     if (problem) this.#showProblem(problem, line === Line.WAITING ? retryInS : null);
+    this.#isBackNews ||= problem !== null;
     this.#show();
   }
 
