@@ -230,6 +230,12 @@ export class Call extends EventTarget {
     this.#connect();
   }
 
+  /** Goes on at once and as it was, for who does not want to wait for the next try. */
+  redial() {
+    this.#redial.reset();
+    this.#connect();
+  }
+
   /** Ends the call and lets go of the microphone; the session can be gone on with. */
   hangUp() {
     clearTimeout(this.#redialTimer);

@@ -46,6 +46,8 @@ class App {
 
   #agentState = "initializing";
   #followsEnd = true;
+  /** Whether the person has started audio, and not hung up since. */
+  #wantsAudio = false;
   /** Fingerprint of the page that the server had when this one was loaded. */
   #page = "";
   /** Whether it has been said that the line is down. */
@@ -180,10 +182,10 @@ class App {
     });
   }
 
-  /** Calls at once, with the microphone where it is open. */
+  /** Calls at once: as it was, or with the microphone that another window took. */
   #goOn() {
-    const { microphone } = this.#call;
-    if (this.#call.hasAudio && microphone) this.#startAudio();
+    if (this.#call.line !== Line.DOWN) this.#call.redial();
+    else if (this.#wantsAudio) this.#startAudio();
     else this.#call.start({ microphone: false });
   }
 
@@ -193,8 +195,9 @@ class App {
     this.#notice.hide();
     this.#controls.showStarting(true);
     try {
-      await this.#call.start({ microphone: this.#preferences.microphone });
       this.#call.mute(this.#preferences.choices.holdToTalk);
+      await this.#call.start({ microphone: this.#preferences.microphone });
+      this.#wantsAudio = true;
       this.#controls.focusMicrophone();
     } catch (error) {
       this.#onMicrophoneProblem(error);
@@ -244,11 +247,15 @@ class App {
         handle(event instanceof CustomEvent ? event.detail : undefined),
       );
     when(this.#composer, "text", (text) => this.#sendTyped(text));
+    when(this.#composer, "picture", (picture) => this.#sendPicture(picture));
     when(this.#controls, "start", () => this.#startAudio());
     when(this.#controls, "mute", (muted) => this.#call.mute(muted));
     when(this.#controls, "talk", (pressed) => this.#call.pushToTalk(pressed));
     when(this.#controls, "interrupt", () => this.#call.interrupt());
-    when(this.#controls, "hangup", () => this.#call.hangUp());
+    when(this.#controls, "hangup", () => {
+      this.#wantsAudio = false;
+      this.#call.hangUp();
+    });
     when(this.#settings, "microphone", () => this.#replaceMicrophone());
     when(this.#settings, "speaker", () => this.#chooseSpeaker());
     when(this.#settings, "holdToTalk", () => {
@@ -260,6 +267,7 @@ class App {
     sizes.observe(this.#scroll);
     sizes.observe(byId("transcript", HTMLElement));
     addEventListener("pagehide", () => this.#store());
+    document.addEventListener("visibilitychange", () => this.#store());
     addEventListener("pageshow", (event) => {
       if (event.persisted) this.#call.start({ microphone: false }); // out of the browser's cache
     });
@@ -291,6 +299,16 @@ class App {
     this.#call.sendText(text);
   }
 
+  /** @param {File} picture */
+  async #sendPicture(picture) {
+    try {
+      if (await this.#call.sendImage(picture)) this.#transcript.addPicture(picture);
+      else this.#notice.show("lost");
+    } catch {
+      this.#notice.show("picture_failed");
+    }
+  }
+
   #beginAnew() {
     const hadAudio = this.#call.hasAudio;
     this.#call.forget();
@@ -305,8 +323,12 @@ class App {
   }
 
   async #copyTranscript() {
-    await navigator.clipboard.writeText(this.#transcript.toText());
-    this.#announce(WORDS.copied);
+    try {
+      await navigator.clipboard.writeText(this.#transcript.toText());
+      this.#announce(WORDS.copied);
+    } catch {
+      this.#notice.show("copy_failed");
+    }
   }
 
   // ------------------------------------------------------------------ showing
@@ -354,6 +376,7 @@ class App {
     this.#transcript.addEventListener("change", () => this.#onTranscriptChanged());
     this.#transcript.addEventListener("final", (event) => {
       // What is spoken aloud is not read aloud over it.
+      this.#store();
       if (this.#call.hasAudio) return;
       const { entry, words } = /** @type {CustomEvent} */ (event).detail;
       this.#announce(entry.streamed ? `${WORDS.agent}: ${plainText(entry.text)}` : words);

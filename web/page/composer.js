@@ -6,7 +6,7 @@
 
 import { byId } from "./elements.js";
 
-/** Event: `text`, with what was typed in `detail`. */
+/** Events: `text`, with what was typed in `detail`; `picture`, with a file pasted or dropped. */
 export class Composer extends EventTarget {
   #form = byId("composer", HTMLFormElement);
   #text = byId("text", HTMLTextAreaElement);
@@ -24,6 +24,9 @@ export class Composer extends EventTarget {
       event.preventDefault();
       this.#submit();
     });
+    this.#text.addEventListener("paste", (event) => this.#takePicture(event, event.clipboardData));
+    this.#form.addEventListener("dragover", (event) => event.preventDefault());
+    this.#form.addEventListener("drop", (event) => this.#takePicture(event, event.dataTransfer));
   }
 
   /** Whether nothing is being typed. */
@@ -33,6 +36,17 @@ export class Composer extends EventTarget {
 
   focus() {
     this.#text.focus();
+  }
+
+  /**
+   * @param {Event} event
+   * @param {DataTransfer | null} data
+   */
+  #takePicture(event, data) {
+    const picture = [...(data?.files ?? [])].find((file) => file.type.startsWith("image/"));
+    if (!picture) return; // text goes into the field by itself
+    event.preventDefault();
+    this.dispatchEvent(new CustomEvent("picture", { detail: picture }));
   }
 
   #submit() {

@@ -222,6 +222,16 @@ export const PROBLEMS = Object.freeze(
       advice: "The sound stays where it was.",
       picture: "sound-blocked",
     },
+    picture_failed: {
+      title: "The browser cannot read that picture.",
+      advice: "Try another format, such as JPEG or PNG.",
+      picture: "note",
+    },
+    copy_failed: {
+      title: "The browser does not let the page copy.",
+      advice: "Download the transcript instead.",
+      picture: "note",
+    },
     stale: {
       title: "The server has a new version of this page.",
       advice: "Reload it when it suits you: the conversation stays.",
