@@ -222,7 +222,6 @@ export class Call extends EventTarget {
       this.#hasAudio = false;
       this.#microphone.close();
     } else {
-      this.#loudspeaker.unlock();
       const opened = await this.#microphone.open(microphone);
       if (opened === null) return; // hung up, or started again, meanwhile
       this.#hasAudio = true;

@@ -1,6 +1,9 @@
 /**
  * Where the agent is heard: an audio element, which the browser's echo canceller knows of.
  *
+ * Browsers let a page play that was clicked on (Chromium) or that records (Safari, Firefox); an
+ * audio call is both.
+ *
  * Nothing lies between the connection and the element: a Web Audio graph would add its own
  * buffers, and what comes out of it is echo to some browsers.
  *
@@ -33,13 +36,6 @@ export class Loudspeaker extends EventTarget {
   /** Whether loudspeakers can be chosen in this browser. */
   get canChoose() {
     return "setSinkId" in this.#element;
-  }
-
-  /** To be called in a click, before there is anything to play: some browsers ask for that. */
-  unlock() {
-    if (this.#element.srcObject) return;
-    this.#element.srcObject = new MediaStream();
-    this.#element.play().catch(() => {}); // What comes later may be allowed all the same.
   }
 
   /**
