@@ -29,8 +29,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
 ]
+AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 LOCAL_SCHEMES = {"blob", "data", "about"}
 
 
@@ -98,15 +98,18 @@ class CallPage:
 
 @asynccontextmanager
 async def launch_chromium(
-    *, microphone: Path | None = None, has_microphone: bool = True
+    *, microphone: Path | None = None, has_microphone: bool = True, autoplay: bool = True
 ) -> AsyncIterator[Browser]:
     """A browser of its own.
 
     Args:
         microphone: absolute path of a WAV file that the fake microphone plays once; None: it beeps.
         has_microphone: False takes the device away.
+        autoplay: False holds sound back until the person does something, as browsers do.
     """
     flags = list(FLAGS)
+    if autoplay:
+        flags.append(AUTOPLAY)
     if has_microphone:
         flags.append("--use-fake-device-for-media-stream")
     if microphone is not None:

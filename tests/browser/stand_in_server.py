@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -22,7 +22,7 @@ from aiortc import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
-from aiortc.mediastreams import AudioStreamTrack
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 
 from rtc_server.page import Page, find_web_dir
@@ -42,8 +42,14 @@ class Refusal:
 class StandInCall:
     """One call: what the page offered, and both directions of its data channel."""
 
-    def __init__(self, offer: dict[str, Any], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        offer: dict[str, Any],
+        headers: Mapping[str, str],
+        make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack,
+    ) -> None:
         self.offer = offer
+        self._make_track = make_track
         self.headers = dict(headers)
         self.id = uuid.uuid4().hex
         self.session_id: str = offer.get("session_id") or uuid.uuid4().hex
@@ -64,7 +70,7 @@ class StandInCall:
         """Negotiate; the candidates of the page follow by PATCH."""
         await self._peer.setRemoteDescription(RTCSessionDescription(self.offer["sdp"], "offer"))
         if self.has_audio:
-            self._peer.addTrack(AudioStreamTrack())
+            self._peer.addTrack(self._make_track())
         await self._peer.setLocalDescription(await self._peer.createAnswer())
         return self._peer.localDescription.sdp
 
@@ -86,7 +92,7 @@ class StandInCall:
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
-        channel.on("message", lambda data: self.received.put_nowait(json.loads(data)))
+        channel.on("message", self._on_message)
         modality = "audio" if self.has_audio else "text"
         self.send(
             "ready",
@@ -99,12 +105,20 @@ class StandInCall:
         self.send("state", state="listening")
         self.open.set()
 
+    def _on_message(self, data: str) -> None:
+        message = json.loads(data)
+        if message["type"] == "ping":
+            self.send("pong", t=message["t"])
+        else:
+            self.received.put_nowait(message)
+
 
 class StandInServer:
     """Serves on a free port of loopback from ``async with`` until its end.
 
     ``refusals`` are given to the offers that come next, one each; then calls are placed.
     ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
+    ``make_track`` makes what the agent of each audio call says: silence.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -114,6 +128,7 @@ class StandInServer:
         self.refused = 0
         self.forget_sessions = False
         self.page_fingerprint: str | None = None
+        self.make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack
         self._page = Page(find_web_dir())
         self._placed: asyncio.Queue[StandInCall] = asyncio.Queue()
 
@@ -180,7 +195,7 @@ class StandInServer:
                 headers=refusal.headers,
                 content_type="application/problem+json",
             )
-        call = StandInCall(await request.json(), request.headers)
+        call = StandInCall(await request.json(), request.headers, self.make_track)
         if self.forget_sessions:
             call.resumed = False
         self.calls.append(call)

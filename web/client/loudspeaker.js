@@ -30,7 +30,8 @@ export class Loudspeaker extends EventTarget {
   /** @returns {MediaStream | null} what is played */
   get stream() {
     const { srcObject } = this.#element;
-    return srcObject instanceof MediaStream ? srcObject : null;
+    const isSound = srcObject instanceof MediaStream && srcObject.getAudioTracks().length > 0;
+    return isSound ? srcObject : null; // `unlock` leaves one that has nothing in it
   }
 
   /** Whether loudspeakers can be chosen in this browser. */
@@ -45,6 +46,8 @@ export class Loudspeaker extends EventTarget {
    */
   async play(stream) {
     this.#element.srcObject = stream;
+    // Once the microphone was allowed, loudspeakers can be used that could not be before.
+    this.#follow();
     await this.resume();
   }
 

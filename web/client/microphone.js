@@ -69,7 +69,7 @@ export class Microphone extends EventTarget {
   async open(wanted) {
     const generation = ++this.#generation;
     if (wanted instanceof MediaStream) {
-      this.#use(wanted, { isOwned: false, reason: "opened" });
+      if (wanted !== this.#stream) this.#useForeign(wanted);
       return wanted;
     }
     const constraints = wanted === true ? {} : wanted;
@@ -87,15 +87,13 @@ export class Microphone extends EventTarget {
   /** @param {boolean} muted  holds for the microphones to come, too */
   mute(muted) {
     this.#isMuted = muted;
-    for (const track of this.#stream?.getAudioTracks() ?? []) track.enabled = !muted;
+    enable(this.#stream, !muted);
   }
 
   /** Stops recording. May be called twice; `open` opens again. */
   close() {
     this.#generation += 1;
-    clearTimeout(this.#settling);
-    this.#following?.abort();
-    this.#following = null;
+    this.#stopFollowing();
     if (this.#stream === null) return;
     this.#release();
     this.#stream = null;
@@ -103,6 +101,12 @@ export class Microphone extends EventTarget {
   }
 
   // ---------------------------------------------------------------------------
+
+  /** @param {MediaStream} stream  the caller's: no device takes its place */
+  #useForeign(stream) {
+    this.#stopFollowing();
+    this.#use(stream, { isOwned: false, reason: this.#stream ? "replaced" : "opened" });
+  }
 
   /**
    * @param {MediaStream} stream
@@ -122,6 +126,7 @@ export class Microphone extends EventTarget {
 
   #release() {
     if (this.#isOwned) stop(this.#stream);
+    else enable(this.#stream, true); // as it was when it was lent
     this.#isOwned = false;
   }
 
@@ -136,6 +141,12 @@ export class Microphone extends EventTarget {
       },
       { signal: this.#following.signal },
     );
+  }
+
+  #stopFollowing() {
+    clearTimeout(this.#settling);
+    this.#following?.abort();
+    this.#following = null;
   }
 
   /** The device was unplugged, or the browser took it away. */
@@ -231,6 +242,14 @@ function deviceIdOf({ deviceId }) {
   if (typeof deviceId === "string") return deviceId;
   const { exact, ideal } = /** @type {ConstrainDOMStringParameters} */ (deviceId ?? {});
   return [exact ?? ideal ?? ""].flat()[0] ?? "";
+}
+
+/**
+ * @param {MediaStream | null} stream
+ * @param {boolean} enabled
+ */
+function enable(stream, enabled) {
+  for (const track of stream?.getAudioTracks() ?? []) track.enabled = enabled;
 }
 
 /** @param {MediaStream | null} stream */
