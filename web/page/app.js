@@ -15,7 +15,7 @@ import { Panel } from "./panel.js";
 import { Preferences } from "./preferences.js";
 import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
-import { WORDS, answeredIn, nowUsing, tryingAgain } from "./strings.js";
+import { PAGE, WORDS, answeredIn, nowUsing, tryingAgain } from "./strings.js";
 import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./transcript_view.js";
 import { translate } from "./translate.js";
@@ -27,6 +27,8 @@ import { translate } from "./translate.js";
 
 const TRANSCRIPT_KEY = "rtc.transcript";
 const TOKEN_KEY = "rtc.token";
+/** How long a button says that it has copied. */
+const COPIED_MS = 2_000;
 
 class App {
   #preferences = new Preferences();
@@ -286,9 +288,8 @@ class App {
       const json = JSON.stringify(this.#transcript.toJson(), null, 2);
       download(json, fileName("json"), "application/json");
     });
-    for (const button of document.querySelectorAll("#menu button")) {
-      button.addEventListener("click", () => byId("menu", HTMLElement).hidePopover());
-    }
+    onClick("download-text", () => byId("menu", HTMLElement).hidePopover());
+    onClick("download-json", () => byId("menu", HTMLElement).hidePopover());
   }
 
   /** @param {string} text */
@@ -326,7 +327,11 @@ class App {
     try {
       await navigator.clipboard.writeText(this.#transcript.toText());
       this.#announce(WORDS.copied);
+      const button = byId("copy-transcript", HTMLButtonElement);
+      button.textContent = WORDS.copied;
+      setTimeout(() => (button.textContent = PAGE.copyTranscript), COPIED_MS);
     } catch {
+      byId("menu", HTMLElement).hidePopover();
       this.#notice.show("copy_failed");
     }
   }

@@ -1,0 +1,253 @@
+"""What a person does on the call page beside talking: keys, pictures, copies, downloads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.chromium import CallPage, open_call_page
+from tests.browser.stand_in_server import StandInCall, StandInServer
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
+
+IS_OPEN = "document.querySelector('#remote') && globalThis.microphone.getAudioTracks()[0].enabled"
+SPY_ON_MICROPHONE = """
+  const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (wanted) =>
+    (globalThis.microphone = await original(wanted));
+"""
+PASTE_A_PICTURE = """async (type) => {
+  const canvas = new OffscreenCanvas(32, 32);
+  canvas.getContext("2d").fillRect(0, 0, 16, 32);
+  const picture = type === "image/png" ? await canvas.convertToBlob() : "not a picture";
+  const data = new DataTransfer();
+  data.items.add(new File([picture], "p.png", { type: "image/png" }));
+  const paste = new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+  document.querySelector("#text").dispatchEvent(paste);
+}"""
+
+
+async def take_call(server: StandInServer, page: CallPage) -> StandInCall:
+    """The call that the page has placed, shown as connected."""
+    async with asyncio.timeout(20):
+        call = await server.next_call()
+    await page.wait_connected()
+    return call
+
+
+async def take_audio_call(server: StandInServer, page: CallPage) -> StandInCall:
+    """An audio call that the person has started."""
+    await take_call(server, page)
+    await page.start_audio.click()
+    return await take_call(server, page)
+
+
+async def next_message(call: StandInCall) -> dict[str, Any]:
+    """What the page said next, beside asking whether the server is there."""
+    async with asyncio.timeout(20):
+        while (message := await call.received.get())["type"] == "ping":
+            pass
+    return message
+
+
+async def leave_the_field(page: CallPage) -> None:
+    """Keys belong to the page then, as after a click beside everything."""
+    await page.page.locator("#stage").click()
+
+
+# -- keys ----------------------------------------------------------------------------------
+
+
+async def test_space_bar_opens_a_muted_microphone_while_it_is_held(
+    browser: Browser, server: StandInServer
+) -> None:
+    """It stops an answer, is told as activity, and closes the microphone when it is let go."""
+    async with open_call_page(browser, server.url, init_script=SPY_ON_MICROPHONE) as page:
+        call = await take_audio_call(server, page)
+        await leave_the_field(page)
+        await page.page.keyboard.press("m")
+        assert await next_message(call) == {"type": "mute", "muted": True}
+        assert await page.page.evaluate(IS_OPEN) is False
+
+        await page.page.keyboard.down("Space")
+        assert await next_message(call) == {"type": "interrupt"}
+        assert await next_message(call) == {"type": "mute", "muted": False}
+        assert await next_message(call) == {"type": "activity", "state": "start"}
+        assert await page.page.evaluate(IS_OPEN) is True
+
+        await page.page.keyboard.up("Space")
+        assert await next_message(call) == {"type": "activity", "state": "end"}
+        assert await next_message(call) == {"type": "mute", "muted": True}
+        assert await page.page.evaluate(IS_OPEN) is False
+
+
+async def test_keys_are_letters_in_the_message_field(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_audio_call(server, page)
+        await page.message.focus()
+        await page.page.keyboard.type("m m")
+        await expect(page.message).to_have_value("m m")
+        await page.page.keyboard.press("Enter")
+        assert (await next_message(call))["data"] == "m m"
+
+
+async def test_hold_to_talk_begins_muted_and_opens_for_the_button_only(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url, init_script=SPY_ON_MICROPHONE) as page:
+        await take_call(server, page)
+        await page.page.get_by_role("button", name="Settings").click()
+        await page.page.get_by_role("switch", name="Hold to talk").check()
+        await page.page.keyboard.press("Escape")
+        await page.start_audio.click()
+        call = await take_call(server, page)
+        assert await next_message(call) == {"type": "mute", "muted": True}
+        assert await page.page.evaluate(IS_OPEN) is False
+        await expect(page.mute).to_be_hidden()
+
+        hold = page.page.get_by_role("button", name="Hold to talk")
+        await hold.hover()
+        await page.page.mouse.down()
+        await expect(page.page.get_by_role("button", name="Release to stop")).to_be_visible()
+        assert (await next_message(call))["type"] == "interrupt"
+        assert await next_message(call) == {"type": "mute", "muted": False}
+        assert (await next_message(call))["type"] == "activity"
+        await page.page.mouse.up()
+        assert await next_message(call) == {"type": "activity", "state": "end"}
+        assert await next_message(call) == {"type": "mute", "muted": True}
+
+        await page.page.reload()
+        await take_call(server, page)
+        await page.page.get_by_role("button", name="Settings").click()
+        await expect(page.page.get_by_role("switch", name="Hold to talk")).to_be_checked()
+
+
+async def test_escape_that_closes_the_settings_does_not_stop_the_answer(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("state", state="speaking")
+        await expect(page.interrupt).to_be_visible()
+        await page.page.get_by_role("button", name="Settings").click()
+        await page.page.keyboard.press("Escape")
+        await expect(page.page.locator("#settings")).to_be_hidden()
+        await page.type("Hello")
+        assert (await next_message(call))["type"] == "text"
+
+
+# -- going on ------------------------------------------------------------------------------
+
+
+async def test_trying_again_keeps_a_muted_microphone_muted(browser: Browser) -> None:
+    """Who does not wait for the next try must not be heard all of a sudden."""
+    async with (
+        StandInServer() as server,
+        open_call_page(
+            browser, server.url, refused_requests=True, init_script=SPY_ON_MICROPHONE
+        ) as page,
+    ):
+        call = await take_audio_call(server, page)
+        await page.mute.click()
+        assert (await next_message(call))["muted"] is True
+        await server.stop()
+        await expect(page.state).to_have_attribute("data-state", "reconnecting", timeout=20_000)
+        await server.start()
+        try_again = page.page.get_by_role("button", name="Try again now")
+        if await try_again.is_visible():
+            await try_again.click()
+        again = await take_call(server, page)
+        assert again.has_audio
+        assert await next_message(again) == {"type": "mute", "muted": True}
+        assert await page.page.evaluate(IS_OPEN) is False
+
+
+async def test_continuing_here_brings_the_microphone_back(
+    browser: Browser, server: StandInServer
+) -> None:
+    """A call that another window took over was an audio call, and is one again."""
+    async with open_call_page(browser, server.url) as page:
+        call = await take_audio_call(server, page)
+        call.send("goaway", reason="replaced", seconds=0)
+        await page.page.get_by_role("button", name="Continue here").click()
+        again = await take_call(server, page)
+        assert again.has_audio
+        assert again.offer["session_id"] == call.session_id
+
+
+# -- pictures ------------------------------------------------------------------------------
+
+
+async def test_pasted_picture_is_sent_and_noted(browser: Browser, server: StandInServer) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        await page.page.evaluate(PASTE_A_PICTURE, "image/png")
+        sent = await next_message(call)
+        assert (sent["type"], sent["mime_type"]) == ("image", "image/jpeg")
+        await expect(page.transcript).to_contain_text("Picture sent")
+
+
+async def test_picture_that_cannot_be_read_is_said_in_words(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        await take_call(server, page)
+        await page.page.evaluate(PASTE_A_PICTURE, "text/plain")
+        await expect(page.notice).to_contain_text("cannot read that picture")
+
+
+# -- what leaves the page ------------------------------------------------------------------
+
+
+async def say_something(call: StandInCall, page: CallPage) -> None:
+    await page.type("Two times three?")
+    call.send("text", data="It is **six**.", turn=1)
+    call.send("latency", turn=1, response_ms=480)
+    call.send("turn", turn=1, turn_complete=True, interrupted=False)
+    await expect(page.rows("agent")).to_have_attribute("data-final", "true")
+
+
+async def test_transcript_can_be_copied(browser: Browser, server: StandInServer) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        await page.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await say_something(call, page)
+        await page.page.get_by_role("button", name="More").click()
+        await page.page.get_by_role("button", name="Copy transcript").click()
+        await expect(page.page.locator("#copy-transcript")).to_have_text("Copied")
+        copied = await page.page.evaluate("navigator.clipboard.readText()")
+        time = r"\[\d\d:\d\d:\d\d\]"
+        assert re.fullmatch(
+            rf"{time} You: Two times three\?\n{time} Agent \(480 ms\): It is \*\*six\*\*\.\n?",
+            copied,
+        ), copied
+
+
+async def test_transcript_can_be_downloaded_as_text_and_as_json(
+    browser: Browser, server: StandInServer, tmp_path: Path
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        await say_something(call, page)
+        files = {}
+        for kind in ("text", "JSON"):
+            await page.page.get_by_role("button", name="More").click()
+            async with page.page.expect_download() as waiting:
+                await page.page.get_by_role("button", name=f"Download as {kind}").click()
+            download = await waiting.value
+            assert re.fullmatch(r"call-[\d-]+\.(txt|json)", download.suggested_filename)
+            await download.save_as(tmp_path / kind)
+            files[kind] = (tmp_path / kind).read_text()
+        assert "You: Two times three?" in files["text"]
+        stored = json.loads(files["JSON"])
+        assert stored["version"] == 1
+        assert stored["sessionId"] == call.session_id
+        assert [one["text"] for one in stored["entries"]] == ["Two times three?", "It is **six**."]
