@@ -261,6 +261,7 @@ async def test_escape_stops_a_story_in_the_middle(server: ServerProcess, tmp_pat
         await page.message.press("Escape")
         story = page.rows("agent").last
         await expect(story.locator(".remark")).to_contain_text("interrupted")
+        await expect(story.locator(".unheard")).not_to_be_empty()
         await expect(page.state).to_have_attribute("data-state", "listening")
         heard = speech.words_of(await stop_recording(page, "story"))
         words = await story.locator(".words").evaluate("(words) => words.firstChild.textContent")

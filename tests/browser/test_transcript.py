@@ -128,6 +128,31 @@ async def test_interrupted_answer_is_final_as_far_as_it_was_heard(talk: Conversa
     assert entry["heardMs"] == 300
 
 
+async def test_unheard_words_outlive_the_final_transcript_of_what_was_heard(
+    talk: Conversation,
+) -> None:
+    """The server's last word on an interrupted answer is what went out; the rest had been shown."""
+    await talk.say("Once upon a time.", final=False)
+    await talk.say("Once upon")
+    await talk.end(interrupted=True, heard_ms=300, heard_text="Once upon")
+    (entry,) = await talk.entries()
+    assert (entry["text"], entry["heard"]) == ("Once upon a time.", "Once upon")
+    assert (await talk.run("events"))[-2:] == [
+        ["final", "Agent: Once upon"],
+        ["changed", "agent", "Once upon a time."],
+    ]
+
+
+async def test_final_transcript_that_is_shorter_holds_for_an_answer_heard_to_its_end(
+    talk: Conversation,
+) -> None:
+    await talk.say("It is six. Hm", final=False)
+    await talk.say("It is six.")
+    await talk.end()
+    (entry,) = await talk.entries()
+    assert entry["text"] == "It is six."
+
+
 async def test_provisional_words_settle_when_they_are_said_again(talk: Conversation) -> None:
     settled = []
     for text in ("what is", "what is sex", "what is six times", "what is six times three"):

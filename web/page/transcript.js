@@ -51,6 +51,7 @@ const BRIEF_CHARACTERS = 160;
  * @property {boolean} [typed]  a turn of the user that was typed
  * @property {boolean} [streamed]  an answer that came as text and not as a transcript
  * @property {boolean} [interrupted]
+ * @property {string} [said]  what was shown before the final transcript, until the turn ends
  * @property {string} [heard]  as much of an interrupted answer as went out
  * @property {number} [heardMs]
  * @property {number} [responseMs]
@@ -265,7 +266,9 @@ export class Transcript extends EventTarget {
   #onAgentTranscript({ text, final, turn }) {
     const entry = this.#answer(turn);
     if (entry.streamed) return;
-    if (final || !entry.final) this.#changeUtterance(entry, { text, final });
+    // The last word on an interrupted answer is what was heard; the rest has been seen all the same.
+    const said = final && entry.text.startsWith(text) ? entry.text : undefined;
+    if (final || !entry.final) this.#changeUtterance(entry, { text, final, said });
     else this.#change(entry, { text }); // the tail of an answer that is over
   }
 
@@ -300,8 +303,10 @@ export class Transcript extends EventTarget {
   #onTurn({ turn, interrupted, heard_ms: heardMs, heard_text: heard }) {
     const entry = this.#findLast((one) => one.role === "agent" && one.turn === turn);
     if (!entry) return;
-    const cut = interrupted ? { interrupted, heard, heardMs } : {};
-    this.#changeUtterance(entry, { final: true, ...cut });
+    const { final: wasFinal, said, text } = entry;
+    const cut = interrupted ? { interrupted, heard, heardMs, text: said ?? text } : {};
+    this.#change(entry, { final: true, said: undefined, ...cut });
+    if (!wasFinal) this.#emitFinal(entry);
   }
 
   /** @param {LatencyMessage} message */
