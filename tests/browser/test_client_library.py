@@ -23,7 +23,11 @@ from tests.browser.server_process import ServerProcess
 from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
 from tests.browser.tone import ToneTrack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.deadline(60),
+    pytest.mark.usefixtures("browser"),  # its loop keeps the threads of the module
+]
 
 WEB = Path(__file__).parents[2] / "web"
 MESSAGE_BYTES_MAX = 256 * 1024

@@ -18,9 +18,15 @@ function context() {
     } catch {
       shared = new AudioContext();
     }
+    for (const gesture of ["pointerup", "keydown"]) addEventListener(gesture, resume);
   }
-  if (shared.state === "suspended") shared.resume().catch(() => {});
+  resume();
   return shared;
+}
+
+/** Some browsers let nothing run before the person has done something on the page. */
+function resume() {
+  if (shared?.state !== "running") shared?.resume().catch(() => {}); // The next gesture may do.
 }
 
 /** Calls back, once a frame while the page is seen, with how loud a stream is. */
