@@ -501,6 +501,20 @@ async def test_each_activity_that_starts_ends_once(browser: Browser, server: Sta
         assert states in (["start", "end"], ["start", "end", "start", "end"])
 
 
+async def test_button_that_is_held_is_told_to_the_next_connection(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Who goes on speaking while the call is placed again is heard from there on."""
+    async with open_client(browser, server) as client:
+        call = await client.start()
+        await client.run("call.pushToTalk(true)")
+        await call.close()
+        again = await client.take_call(2)
+        assert await received(again) == {"type": "activity", "state": "start"}
+        await client.run("call.pushToTalk(false)")
+        assert await received(again) == {"type": "activity", "state": "end"}
+
+
 async def test_server_that_needs_no_button_is_not_told_of_it(
     browser: Browser, server: StandInServer
 ) -> None:

@@ -98,6 +98,8 @@ export class Call extends EventTarget {
   #isMuted = false;
   /** Whether the server listens for speech itself and wants to hear of no button. */
   #detectsSpeech = false;
+  /** Whether an activity was begun, by `pushToTalk`, that has not ended. */
+  #isActive = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #release;
   /** @type {{sessionId?: string, resumeToken?: string}} */
@@ -122,7 +124,8 @@ export class Call extends EventTarget {
    *   is opened unless `start` asks for it
    * @param {Record<string, unknown> | null} [options.runConfig]  fields that the server allows
    * @param {HTMLAudioElement} [options.element]  plays the agent
-   * @param {Storage | null} [options.storage]  remembers the session over a reload
+   * @param {Storage | null} [options.storage]  remembers the session over a reload; by default
+   *   the tab's own
    */
   constructor({
     url = document.baseURI,
@@ -133,7 +136,7 @@ export class Call extends EventTarget {
     modality = "audio",
     runConfig = null,
     element,
-    storage = sessionStorage,
+    storage = storageOfPage(),
   } = {}) {
     super();
     this.#url = url;
@@ -304,6 +307,7 @@ export class Call extends EventTarget {
    */
   mute(muted) {
     clearTimeout(this.#release);
+    if (muted) this.#setActive(false);
     this.#microphone.mute(muted);
     if (this.#isMuted === muted) return;
     this.#isMuted = muted;
@@ -322,14 +326,11 @@ export class Call extends EventTarget {
     if (pressed) {
       this.interrupt();
       this.mute(false);
-      this.#sendActivity("start");
+      this.#setActive(true);
       return;
     }
     clearTimeout(this.#release);
-    this.#release = setTimeout(() => {
-      this.#sendActivity("end");
-      this.mute(true);
-    }, RELEASE_MS);
+    this.#release = setTimeout(() => this.mute(true), RELEASE_MS);
   }
 
   /**
@@ -436,6 +437,7 @@ export class Call extends EventTarget {
     this.#retire(null);
     this.#upSince = performance.now();
     if (this.#isMuted && this.#hasAudio) this.#send({ type: "mute", muted: true });
+    if (this.#isActive) this.#send({ type: "activity", state: "start" });
     this.#enter(Line.UP);
   }
 
@@ -499,6 +501,7 @@ export class Call extends EventTarget {
 
   #letGo() {
     this.#hasAudio = false;
+    this.#isActive = false;
     this.#microphone.close();
     this.#loudspeaker.stop();
     if (!this.#isMuted) return;
@@ -507,9 +510,12 @@ export class Call extends EventTarget {
     this.#emit("muted", false);
   }
 
-  /** @param {"start" | "end"} state */
-  #sendActivity(state) {
-    if (!this.#detectsSpeech) this.#send({ type: "activity", state });
+  /** @param {boolean} active */
+  #setActive(active) {
+    if (this.#isActive === active) return;
+    this.#isActive = active;
+    if (this.#detectsSpeech) return;
+    this.#send({ type: "activity", state: active ? "start" : "end" });
   }
 
   // ---------------------------------------------------------------------------
@@ -540,13 +546,22 @@ export class Call extends EventTarget {
   }
 }
 
+/** @returns {Storage | null} null where the browser keeps nothing for the page */
+function storageOfPage() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * @param {Storage | null} storage
  * @returns {{sessionId?: string, resumeToken?: string}}
  */
 function remembered(storage) {
   try {
-    return JSON.parse(storage?.getItem(STORAGE_KEY) ?? "{}");
+    return JSON.parse(storage?.getItem(STORAGE_KEY) ?? "{}") ?? {};
   } catch {
     return {};
   }
