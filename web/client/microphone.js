@@ -73,7 +73,11 @@ export class Microphone extends EventTarget {
       return wanted;
     }
     const constraints = wanted === true ? {} : wanted;
-    const stream = await openStream(constraints);
+    let stream = await openStream(constraints);
+    if (generation === this.#generation && this.#isOwned && !isProcessed(stream, constraints)) {
+      stop(stream);
+      stream = await this.#openAlone(constraints);
+    }
     if (generation !== this.#generation) {
       stop(stream);
       return null;
@@ -141,6 +145,22 @@ export class Microphone extends EventTarget {
       },
       { signal: this.#following.signal },
     );
+  }
+
+  /**
+   * Opens a device that is processed as before for as long as it is recorded from: Chromium has
+   * one processing for all that record from a device.
+   *
+   * @param {MediaTrackConstraints} constraints
+   */
+  async #openAlone(constraints) {
+    stop(this.#stream);
+    try {
+      return await openStream(constraints);
+    } catch (error) {
+      this.#onEnded(); // as good as unplugged
+      throw error;
+    }
   }
 
   #stopFollowing() {
@@ -232,6 +252,20 @@ async function openStream(constraints) {
     const code = CODES[name] ?? "microphone_failed";
     throw new CallProblem(code, { retryable: false, cause: error });
   }
+}
+
+/**
+ * @param {MediaStream} stream
+ * @param {MediaTrackConstraints} constraints
+ * @returns {boolean} whether what the browser says of the processing is what was asked for
+ */
+function isProcessed(stream, constraints) {
+  const wanted = /** @type {Record<string, unknown>} */ ({ ...PROCESSING, ...constraints });
+  const [track] = stream.getAudioTracks();
+  const settings = /** @type {Record<string, unknown>} */ (track?.getSettings() ?? {});
+  return Object.keys(PROCESSING).every(
+    (name) => typeof wanted[name] !== typeof settings[name] || wanted[name] === settings[name],
+  );
 }
 
 /**
