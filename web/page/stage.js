@@ -56,7 +56,9 @@ export class Stage {
 class Level {
   #elements;
   #name;
-  #shown = 0;
+  #level = 0;
+  /** What the variable says: it is not written for a change that nobody sees. */
+  #written = 0;
   /** @type {LevelMeter | null} */
   #meter = null;
 
@@ -80,15 +82,15 @@ class Level {
 
   /** @param {number} level */
   #onLevel(level) {
-    this.#write(Math.max(level, this.#shown * FALL));
+    this.#write(Math.max(level, this.#level * FALL));
   }
 
   /** @param {number} level */
   #write(level) {
-    const shown = level < 0.005 ? 0 : level;
-    if (Math.abs(shown - this.#shown) < 0.005 && shown !== 0) return;
-    if (shown === 0 && this.#shown === 0) return;
-    this.#shown = shown;
-    for (const one of this.#elements) one.style.setProperty(this.#name, shown.toFixed(2));
+    this.#level = level < 0.005 ? 0 : level;
+    const written = Math.round(this.#level * 100) / 100;
+    if (written === this.#written) return;
+    this.#written = written;
+    for (const one of this.#elements) one.style.setProperty(this.#name, written.toFixed(2));
   }
 }
