@@ -30,8 +30,7 @@ export class Loudspeaker extends EventTarget {
   /** @returns {MediaStream | null} what is played */
   get stream() {
     const { srcObject } = this.#element;
-    const isSound = srcObject instanceof MediaStream && srcObject.getAudioTracks().length > 0;
-    return isSound ? srcObject : null; // `unlock` leaves one that has nothing in it
+    return srcObject instanceof MediaStream ? srcObject : null;
   }
 
   /** Whether loudspeakers can be chosen in this browser. */
