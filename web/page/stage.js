@@ -31,9 +31,11 @@ export class Stage {
     this.#element.dataset.state = state;
     this.#element.dataset.muted = String(muted);
     this.#chip.dataset.state = state;
-    const text = sentences[words] ?? state;
+    this.#chip.dataset.muted = String(muted);
+    // Nobody is heard through a closed microphone.
+    const text = muted && state === "listening" ? STATES.muted : (sentences[words] ?? state);
     if (this.#chipText.textContent !== text) this.#chipText.textContent = text;
-    this.#word.textContent = muted && state === "listening" ? STATES.muted : text;
+    this.#word.textContent = text;
   }
 
   /** @param {"hidden" | "small" | "large"} size */

@@ -39,7 +39,6 @@ export const PAGE = Object.freeze({
   copyTranscript: "Copy transcript",
   downloadText: "Download as text",
   downloadJson: "Download as JSON",
-  agentLevel: "How loud the agent is",
   close: "Close",
   sound: "Sound",
   microphone: "Microphone",
