@@ -114,15 +114,16 @@ class StandInCall:
 
 
 class StandInServer:
-    """Serves on a free port of loopback from ``async with`` until its end.
+    """Serves on a free port of ``host`` from ``async with`` until its end.
 
     ``refusals`` are given to the offers that come next, one each; then calls are placed.
     ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
     ``make_track`` makes what the agent of each audio call says: silence.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
         self.port = port
+        self.host = host
         self.calls: list[StandInCall] = []
         self.refusals: list[Refusal] = []
         self.refused = 0
@@ -134,7 +135,7 @@ class StandInServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://{self.host}:{self.port}/"
 
     async def __aenter__(self) -> StandInServer:
         await self.start()
@@ -150,7 +151,7 @@ class StandInServer:
         app.router.add_get("/{path:.*}", self._page.handle)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        site = web.TCPSite(self._runner, self.host, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

@@ -109,6 +109,8 @@ export class Call extends EventTarget {
   #upSince = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #redialTimer;
+  /** What the server asked for when it refused the last call; as of `Date.now`. */
+  #notBefore = 0;
   /** @type {string[]} Typed while the line was not up. */
   #unsent = [];
   #listening = new AbortController();
@@ -150,6 +152,12 @@ export class Call extends EventTarget {
     this.#microphone.addEventListener("change", (event) => this.#onMicrophone(detailOf(event)));
     const heeded = { signal: this.#listening.signal };
     addEventListener("online", () => this.#onOnline(), heeded);
+    document.addEventListener("resume", () => this.#onWake(), heeded);
+    document.addEventListener(
+      "visibilitychange",
+      () => document.visibilityState === "visible" && this.#onWake(),
+      heeded,
+    );
     addEventListener("pagehide", () => this.hangUp(), heeded);
   }
 
@@ -375,6 +383,7 @@ export class Call extends EventTarget {
 
   #connect() {
     clearTimeout(this.#redialTimer);
+    this.#notBefore = 0;
     this.#retire(this.#connection);
     const connection = new Connection({
       url: this.#url,
@@ -466,14 +475,27 @@ export class Call extends EventTarget {
       online: navigator.onLine,
       atLeastS: problem.retryAfterS,
     });
+    this.#notBefore = Date.now() + problem.retryAfterS * 1000;
     this.#redialTimer = setTimeout(() => this.#connect(), retryInS * 1000);
     this.#enter(Line.WAITING, problem, retryInS);
   }
 
-  /** The network is back: nobody waits for a timer, nor for a request that went into the void. */
+  /**
+   * The network is back: nobody waits for a timer, nor for a request that went into the void or
+   * a connection that is being made from an address of before.
+   */
   #onOnline() {
-    const isPlacing = this.#connection?.state === ConnectionState.PLACING;
-    if (this.#line !== Line.WAITING && !(this.#line === Line.DIALLING && isPlacing)) return;
+    if (this.#line === Line.WAITING || this.#line === Line.DIALLING) this.#redialNow();
+  }
+
+  /** Somebody looks at the page again, who would wait for a timer. */
+  #onWake() {
+    if (this.#line === Line.WAITING) this.#redialNow();
+  }
+
+  #redialNow() {
+    // A server that is full or stopping knows better when to be asked again.
+    if (Date.now() < this.#notBefore) return;
     this.#redial.reset();
     this.#connect();
   }

@@ -33,7 +33,12 @@ export const ConnectionState = Object.freeze({
 /** The server answers an offer when the agent is there: that may take a while. */
 const OFFER_TIMEOUT_MS = 20_000;
 /** The first request asks nothing of the agent: where it hangs, the way there is gone. */
-const CONFIG_TIMEOUT_MS = 4_000;
+const CONFIG_TIMEOUT_MS = 6_000;
+/**
+ * A first packet that was lost is sent again after 1, 3 and 7 seconds, and one on a connection
+ * that was kept open ever more rarely. Another request beside it has a timetable of its own.
+ */
+const CONFIG_AGAIN_MS = 1_500;
 const CONNECT_TIMEOUT_MS = 15_000;
 /** How long ICE may stay `disconnected` before the connection is given up. */
 const DISCONNECTED_GRACE_MS = 3_000;
@@ -180,9 +185,7 @@ export class Connection extends EventTarget {
     if (!("RTCPeerConnection" in globalThis)) {
       throw new CallProblem("no_webrtc", { retryable: false });
     }
-    const config = /** @type {Config} */ (
-      await this.#json("GET", "config", { timeoutMs: CONFIG_TIMEOUT_MS })
-    );
+    const config = await this.#fetchConfig();
     if (this.#isClosed()) return;
     this.#emit("config", config);
 
@@ -318,8 +321,19 @@ export class Connection extends EventTarget {
     this.#state = ConnectionState.CONNECTED;
     this.#liveness ??= new Liveness({
       ping: () => this.send({ type: "ping", t: Math.round(performance.now()) }),
+      countPackets: () => this.#countPackets(),
       onDead: () => this.#end(this.#lossProblem()),
     });
+  }
+
+  /** @returns {Promise<number>} what has arrived over the wire, messages or not */
+  async #countPackets() {
+    let packets = 0;
+    for (const stat of (await this.getStats())?.values() ?? []) {
+      if (stat.type === "transport") packets += stat.packetsReceived ?? 0;
+      if (stat.type === "candidate-pair") packets += stat.responsesReceived ?? 0;
+    }
+    return packets;
   }
 
   /** @param {string} reason */
@@ -339,6 +353,28 @@ export class Connection extends EventTarget {
 
   // --------------------------------------------------------------------- HTTP
 
+  /**
+   * Asks again while there is no answer, and takes the one that comes first.
+   *
+   * @returns {Promise<Config>}
+   */
+  async #fetchConfig() {
+    const isDecided = new AbortController();
+    const how = { timeoutMs: CONFIG_TIMEOUT_MS, signal: isDecided.signal };
+    /** @type {ReturnType<typeof setInterval> | undefined} */
+    let asking;
+    try {
+      return await new Promise((resolve, reject) => {
+        const ask = () => this.#json("GET", "config", how).then(resolve, reject);
+        asking = setInterval(ask, CONFIG_AGAIN_MS);
+        ask();
+      });
+    } finally {
+      clearInterval(asking);
+      isDecided.abort();
+    }
+  }
+
   #headers() {
     /** @type {Record<string, string>} */
     const headers = {};
@@ -349,7 +385,7 @@ export class Connection extends EventTarget {
   /**
    * @param {string} method
    * @param {string | URL} target  below `api/`
-   * @param {{body?: unknown, timeoutMs?: number}} [how]
+   * @param {{body?: unknown, timeoutMs?: number, signal?: AbortSignal}} [how]
    * @returns {Promise<any>}
    */
   async #json(method, target, how) {
@@ -364,17 +400,19 @@ export class Connection extends EventTarget {
   /**
    * @param {string} method
    * @param {string | URL} target  below `api/`
-   * @param {{body?: unknown, timeoutMs?: number}} [how]
+   * @param {{body?: unknown, timeoutMs?: number, signal?: AbortSignal}} [how]
    * @returns {Promise<Response>} a response that is ok
    */
-  async #request(method, target, { body, timeoutMs = OFFER_TIMEOUT_MS } = {}) {
+  async #request(method, target, { body, timeoutMs = OFFER_TIMEOUT_MS, signal } = {}) {
     const headers = this.#headers();
+    const signals = [this.#requests.signal, AbortSignal.timeout(timeoutMs)];
+    if (signal) signals.push(signal);
     /** @type {RequestInit} */
     const request = {
       method,
       headers,
       cache: "no-store",
-      signal: AbortSignal.any([this.#requests.signal, AbortSignal.timeout(timeoutMs)]),
+      signal: AbortSignal.any(signals),
     };
     if (body !== undefined) {
       headers["content-type"] = "application/json";

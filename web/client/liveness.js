@@ -3,16 +3,23 @@
  *
  * ICE takes five seconds to call a path `disconnected` and fifteen to give it up, and after a
  * laptop's sleep it begins to count only then. A ping on the data channel knows sooner.
+ * A conversation goes on within five seconds of a change of address that nobody tells the page
+ * of: this takes three and a half of them at most.
  *
  * @module liveness
  */
 
-const TICK_MS = 500;
-const PING_EVERY_MS = 2_000;
-/** An answer that takes longer than this will not come. */
-const PATIENCE_MS = 3_500;
+const TICK_MS = 250;
+const PING_EVERY_MS = 1_000;
+/** A path on which nothing at all has come for so long after a ping is gone. */
+const PATIENCE_MS = 2_500;
 /** The same, where something happened to the network or to the device. */
 const SUSPICION_MS = 1_500;
+/**
+ * Packets do come, but no answer: lost ones are being sent again, which takes seconds each time
+ * it fails. The path is there, so there is less reason to hurry.
+ */
+const UNANSWERED_MS = 8_000;
 /** A tick that comes so late was held back: the tab, or the whole device, slept. */
 const SLEPT_MS = 5_000;
 
@@ -20,8 +27,13 @@ const SLEPT_MS = 5_000;
 export class LivenessRule {
   #pingDueAt;
   #tickedAt;
-  /** When the oldest unanswered ping gives out. */
+  /** When the path is given up if nothing comes; moves on with each packet. */
   #deadline = Infinity;
+  /** How long that is from the last packet. */
+  #patienceMs = PATIENCE_MS;
+  /** When the other end is given up whatever comes, but an answer. */
+  #lastDeadline = Infinity;
+  #packets = Infinity;
 
   /** @param {number} nowMs */
   constructor(nowMs) {
@@ -29,9 +41,29 @@ export class LivenessRule {
     this.#pingDueAt = nowMs + PING_EVERY_MS;
   }
 
-  /** Anything at all came from the other end. */
+  /** Whether a ping is on its way: then it matters what {@link received} says. */
+  get isWaiting() {
+    return this.#deadline !== Infinity;
+  }
+
+  /** A message came from the other end. */
   heard() {
     this.#deadline = Infinity;
+    this.#lastDeadline = Infinity;
+    this.#patienceMs = PATIENCE_MS;
+  }
+
+  /**
+   * So many packets have come in all, messages or not.
+   *
+   * @param {number} packets
+   * @param {number} nowMs
+   */
+  received(packets, nowMs) {
+    const isMore = packets > this.#packets;
+    this.#packets = packets;
+    if (!isMore || !this.isWaiting) return;
+    this.#deadline = nowMs + this.#patienceMs;
   }
 
   /**
@@ -41,9 +73,8 @@ export class LivenessRule {
    * @returns {"ping"}
    */
   suspect(nowMs) {
-    this.#pingDueAt = nowMs + PING_EVERY_MS;
-    this.#deadline = Math.min(this.#deadline, nowMs + SUSPICION_MS);
-    return "ping";
+    this.#patienceMs = SUSPICION_MS;
+    return this.#pingAt(nowMs);
   }
 
   /**
@@ -55,13 +86,21 @@ export class LivenessRule {
     this.#tickedAt = nowMs;
     if (slept) {
       // What came meanwhile has not been looked at yet: ask once more before giving up.
-      this.#deadline = Infinity;
+      this.heard();
       return this.suspect(nowMs);
     }
-    if (nowMs >= this.#deadline) return "dead";
-    if (nowMs < this.#pingDueAt) return "wait";
+    if (nowMs >= Math.min(this.#deadline, this.#lastDeadline)) return "dead";
+    return nowMs < this.#pingDueAt ? "wait" : this.#pingAt(nowMs);
+  }
+
+  /**
+   * @param {number} nowMs
+   * @returns {"ping"}
+   */
+  #pingAt(nowMs) {
     this.#pingDueAt = nowMs + PING_EVERY_MS;
-    if (this.#deadline === Infinity) this.#deadline = nowMs + PATIENCE_MS;
+    this.#lastDeadline = Math.min(this.#lastDeadline, nowMs + UNANSWERED_MS);
+    this.#deadline = Math.min(this.#deadline, nowMs + this.#patienceMs);
     return "ping";
   }
 }
@@ -70,21 +109,26 @@ export class LivenessRule {
 export class Liveness {
   #rule = new LivenessRule(now());
   #ping;
+  #countPackets;
   #onDead;
+  #isCounting = false;
   #listening = new AbortController();
-  #timer = setInterval(() => this.#do(this.#rule.tick(now())), TICK_MS);
+  #timer = setInterval(() => this.#tick(), TICK_MS);
 
   /**
    * @param {object} actions
    * @param {() => void} actions.ping  asks the other end for an answer
+   * @param {() => Promise<number>} actions.countPackets  how many have come since the beginning
    * @param {() => void} actions.onDead  is called once, after which this is closed
    */
-  constructor({ ping, onDead }) {
+  constructor({ ping, countPackets, onDead }) {
     this.#ping = ping;
+    this.#countPackets = countPackets;
     this.#onDead = onDead;
     const heeded = { signal: this.#listening.signal };
     const suspect = () => this.#do(this.#rule.suspect(now()));
     addEventListener("online", suspect, heeded);
+    addEventListener("offline", suspect, heeded);
     document.addEventListener("resume", suspect, heeded);
     document.addEventListener(
       "visibilitychange",
@@ -98,7 +142,7 @@ export class Liveness {
     );
   }
 
-  /** Anything at all came from the other end. */
+  /** A message came from the other end. */
   heard() {
     this.#rule.heard();
   }
@@ -107,6 +151,22 @@ export class Liveness {
   close() {
     clearInterval(this.#timer);
     this.#listening.abort();
+  }
+
+  #tick() {
+    if (this.#rule.isWaiting) this.#lookForPackets();
+    this.#do(this.#rule.tick(now()));
+  }
+
+  /** The answer is in time for one of the next ticks. */
+  async #lookForPackets() {
+    if (this.#isCounting) return;
+    this.#isCounting = true;
+    try {
+      this.#rule.received(await this.#countPackets(), now());
+    } finally {
+      this.#isCounting = false;
+    }
   }
 
   /** @param {"ping" | "dead" | "wait"} what */

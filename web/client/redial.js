@@ -6,7 +6,7 @@
 
 const FIRST_WAIT_S = 0.4;
 /** Short enough that a conversation goes on within five seconds of the network's return. */
-const LONGEST_WAIT_S = 4;
+const LONGEST_WAIT_S = 3;
 /** After so many failures in a row nobody is waiting any more: the server is left in peace. */
 const PATIENT_FAILURES = 20;
 const LONGEST_PATIENT_WAIT_S = 15;
