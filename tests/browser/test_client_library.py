@@ -370,7 +370,7 @@ NOISE = """async ([width, height, type]) => {
 
 
 def decode(jpeg: bytes) -> av.VideoFrame:
-    with av.open(io.BytesIO(jpeg)) as container:
+    with av.open(io.BytesIO(jpeg), "r") as container:
         (frame,) = container.decode(video=0)
         return frame
 

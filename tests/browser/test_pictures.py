@@ -72,7 +72,7 @@ async def take_picture(session: CDPSession, name: str) -> bytes:
 
 def check_picture(picture: bytes, width: int, height: int) -> None:
     """It has this size, and more than a few colours in more than a few places."""
-    with open_media(io.BytesIO(picture)) as container:
+    with open_media(io.BytesIO(picture), "r") as container:
         frame = next(container.decode(video=0))
     assert (frame.width, frame.height) == (width, height)
     pixels = frame.to_ndarray(format="gray")

@@ -25,6 +25,7 @@ class ToneTrack(AudioStreamTrack):
 
     async def recv(self) -> av.AudioFrame:
         silence = await super().recv()  # sleeps until the frame is due
+        assert isinstance(silence, av.AudioFrame)
         times = (self._position + np.arange(SAMPLES)) / RATE
         self._position += SAMPLES
         tone = (AMPLITUDE * np.sin(2 * np.pi * HERTZ * times)).astype(np.int16)
