@@ -204,9 +204,7 @@ async def _listening(stage: Stage) -> None:
 async def _thinking(stage: Stage) -> None:
     await stage.start_audio()
     await _speak(stage)
-    stage.call.send(
-        "transcript", role="user", text="And what about Sunday?", final=True, turn=2
-    )
+    stage.call.send("transcript", role="user", text="And what about Sunday?", final=True, turn=2)
     stage.call.send("tool", phase="call", id="2", name="get_weather", args=ARGS)
     await expect(stage.page.rows("tool")).to_have_count(2, timeout=TIMEOUT_MS)
     await stage.be("thinking")
@@ -215,9 +213,7 @@ async def _thinking(stage: Stage) -> None:
 async def _speaking(stage: Stage) -> None:
     await stage.start_audio()
     await _speak(stage)
-    stage.call.send(
-        "transcript", role="user", text="And what about Sunday?", final=True, turn=2
-    )
+    stage.call.send("transcript", role="user", text="And what about Sunday?", final=True, turn=2)
     await stage.be("speaking")
     for text in ("On Sunday clouds", "On Sunday clouds come in from the"):
         stage.call.send("transcript", role="agent", text=text, final=False, turn=2)
