@@ -94,7 +94,10 @@ WAYS: Mapping[str, Way] = {
 }
 
 Run = dict[str, dict[str, Any]]
-"""By phase: ``delays_ms``, ``chirps`` said, and what the browser says of its jitter buffer."""
+"""By phase: ``delays_ms``, ``chirps`` said, and what the browser says of its jitter buffer.
+
+Empty where the call did not come about: the rounds keep their numbers.
+"""
 
 
 async def measure(way: Way, phases: Sequence[Phase]) -> Run:
@@ -188,7 +191,7 @@ def summary(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
             "least_median_ms": min(medians),
             "most_median_ms": max(medians),
             "heard": len(delays),
-            "said": sum(run[phase]["chirps"] for run in runs),
+            "said": sum(run[phase]["chirps"] for run in runs if phase in run),
             "jitter_buffer_ms": statistics.median(part["jitter_buffer_ms"] for part in parts),
         }
     return made
@@ -199,7 +202,7 @@ def ratio(ours: Sequence[Run], theirs: Sequence[Run], phase: str) -> dict[str, f
     ratios = [
         statistics.median(one[phase]["delays_ms"]) / statistics.median(other[phase]["delays_ms"])
         for one, other in zip(ours, theirs, strict=False)
-        if one[phase]["delays_ms"] and other[phase]["delays_ms"]
+        if one.get(phase, {}).get("delays_ms") and other.get(phase, {}).get("delays_ms")
     ]
     if not ratios:
         return None
@@ -238,11 +241,17 @@ def _median_cell(part: Mapping[str, float]) -> str:
 
 
 async def _take_turns(
-    names: Sequence[str], rounds: int, phases: Sequence[Phase]
+    names: Sequence[str], rounds: int, phases: Sequence[Phase], at_most_s: float
 ) -> tuple[dict[str, list[Run]], list[str]]:
+    """Whole rounds, as many as are asked for and there is time for; one in any case."""
     runs: dict[str, list[Run]] = {name: [] for name in names}
     failures = []
+    began = time.monotonic()
     for number in range(rounds):
+        spent_s = time.monotonic() - began
+        if number and spent_s * (number + 1) / number > at_most_s:
+            print(f"no time for round {number + 1}", file=sys.stderr, flush=True)
+            break
         for name in names:
             print(f"round {number + 1}: {WAYS[name].title}", file=sys.stderr, flush=True)
             try:
@@ -250,6 +259,7 @@ async def _take_turns(
             except LoadFailed as failure:
                 print(failure, file=sys.stderr, flush=True)
                 failures.append(str(failure))
+                runs[name].append({})
     return runs, failures
 
 
@@ -263,7 +273,7 @@ def _result(
         "taken_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": describe_machine(),
         "settings": {
-            "rounds": options.rounds,
+            "rounds": max(map(len, runs.values())),
             "speaking_s": options.speaking,
             "spurts_s": options.spurts,
         },
@@ -276,7 +286,7 @@ def _result(
                 "runs": some,
             }
             for name, some in runs.items()
-            if some
+            if any(some)
         },
         "ours_to_aiortc": ratios,
         "failures": list(failures),
@@ -309,6 +319,9 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--speaking", type=int, default=4, help="seconds of a round")
     parser.add_argument("--spurts", type=int, default=4, help="seconds of a round")
+    parser.add_argument(
+        "--at-most", type=float, default=175.0, help="seconds; no round begins that would end later"
+    )
     parser.add_argument("--output", type=Path, help="a JSON file for all that was measured")
     return parser.parse_args(arguments)
 
@@ -320,7 +333,10 @@ def main() -> None:
         sys.exit(f"{CHROMIUM} is not there: apt-get install chromium")
     runs, failures = asyncio.run(
         _take_turns(
-            options.ways.split(","), options.rounds, phases_of(options.speaking, options.spurts)
+            options.ways.split(","),
+            options.rounds,
+            phases_of(options.speaking, options.spurts),
+            options.at_most,
         )
     )
     result = _result(options, runs, failures)

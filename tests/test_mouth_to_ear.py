@@ -107,6 +107,15 @@ def test_the_ratio_compares_the_rounds_in_pairs() -> None:
     assert ratio([run_of()], [run_of(1.0)], "speaking") is None
 
 
+def test_a_call_that_did_not_come_about_leaves_its_round_out() -> None:
+    """The rounds after it are still compared with their own."""
+    ours, theirs = [{}, run_of(100.0)], [run_of(400.0), run_of(200.0)]
+    told = ratio(ours, theirs, "speaking")
+    assert told is not None
+    assert told["median"] == pytest.approx(0.5)
+    assert summary(ours)["speaking"]["said"] == 3
+
+
 def test_the_two_that_are_compared_run_in_the_same_environment() -> None:
     """Nothing has to be installed for aiortc, and its version is ours."""
     for name in ("ours", "aiortc"):
