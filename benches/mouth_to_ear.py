@@ -8,7 +8,7 @@ and decoder, a recorder (not a loudspeaker).  The third column has no server: tw
 of the same page, which is what the browser takes for itself.  Run::
 
     python -m benches.mouth_to_ear
-    python -m benches.mouth_to_ear --ways ours,ours-unset,ours-ptime-10 --rounds 5
+    python -m benches.mouth_to_ear --ways ours,ours-unset --rounds 5 --at-most 600
 
 Each measurement has a server and a browser of its own, and they take turns.
 """
@@ -77,20 +77,26 @@ _AIORTC = replace(
 _OURS = Way("ours", SERVERS["ours-adk"], "library")
 _PLAIN = Way("plain aiortc", _AIORTC, "plain")
 
+_BROWSER = Way("no server", None, "itself")
+
+
+def _varied(way: Way, what: str, **variation: Any) -> Way:
+    return replace(way, title=f"{way.title}, {what}", variation=variation)
+
+
 WAYS: Mapping[str, Way] = {
     "ours": _OURS,
     "aiortc": _PLAIN,
-    "browser": Way("no server", None, "itself"),
+    "browser": _BROWSER,
     # What single things are worth.
-    "ours-unset": replace(_OURS, title="ours, no target", variation={"jitterBufferTargetMs": None}),
-    "ours-target-20": replace(
-        _OURS, title="ours, target 20 ms", variation={"jitterBufferTargetMs": 20}
-    ),
-    "ours-ptime-10": replace(_OURS, title="ours, packets of 10 ms", variation={"ptimeMs": 10}),
     "ours-bypassed": Way("ours, ADK bypassed", SERVERS["ours"], "library"),
-    "aiortc-target-0": replace(
-        _PLAIN, title="plain aiortc, target 0 ms", variation={"jitterBufferTargetMs": 0}
-    ),
+    "ours-unset": _varied(_OURS, "no target", jitterBufferTargetMs=None),
+    "ours-ptime-10": _varied(_OURS, "10 ms packets", ptimeMs=10),
+    "aiortc-0": _varied(_PLAIN, "target 0", jitterBufferTargetMs=0),
+    "browser-ptime-10": _varied(_BROWSER, "10 ms packets", ptimeMs=10),
+    "jitter": _varied(_BROWSER, "jitter", jitterMs=30),
+    "jitter-0": _varied(_BROWSER, "jitter, target 0", jitterMs=30, jitterBufferTargetMs=0),
+    "jitter-40": _varied(_BROWSER, "jitter, target 40", jitterMs=30, jitterBufferTargetMs=40),
 }
 
 Run = dict[str, dict[str, Any]]

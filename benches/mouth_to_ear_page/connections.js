@@ -7,7 +7,7 @@
 
 /** @typedef {{stream: MediaStream, hangUp: () => void}} Connection  what is received, and its end */
 
-/** @typedef {{jitterBufferTargetMs?: number | null, ptimeMs?: number}} Variation */
+/** @typedef {{jitterBufferTargetMs?: number | null, ptimeMs?: number, jitterMs?: number}} Variation */
 
 /** @type {RTCPeerConnection[]} every one that was made, whoever made it */
 export const peerConnections = [];
@@ -16,9 +16,12 @@ export const peerConnections = [];
  * Keeps every peer connection that is made from now on, for its statistics, and changes it as
  * the variation asks: that reaches the connection inside the client library, too.
  *
+ * `jitterMs` delays each packet that is sent by up to so much, as a network does.
+ *
  * @param {Variation} variation
  */
-export function observePeerConnections({ jitterBufferTargetMs, ptimeMs }) {
+export async function observePeerConnections({ jitterBufferTargetMs, ptimeMs, jitterMs }) {
+  const network = jitterMs === undefined ? null : new Worker(await localCopy("./jitter.js"));
   globalThis.RTCPeerConnection = class extends RTCPeerConnection {
     /** @param {RTCConfiguration} [configuration] */
     constructor(configuration) {
@@ -26,14 +29,28 @@ export function observePeerConnections({ jitterBufferTargetMs, ptimeMs }) {
       peerConnections.push(this);
       if (jitterBufferTargetMs === undefined) return;
       this.addEventListener("connectionstatechange", () => {
-        for (const receiver of this.getReceivers()) receiver.jitterBufferTarget = jitterBufferTargetMs;
+        for (const receiver of this.getReceivers())
+          receiver.jitterBufferTarget = jitterBufferTargetMs;
       });
+    }
+
+    /**
+     * @param {MediaStreamTrack} track
+     * @param {MediaStream[]} streams
+     */
+    addTrack(track, ...streams) {
+      const sender = super.addTrack(track, ...streams);
+      if (network) sender.transform = new RTCRtpScriptTransform(network, { jitterMs });
+      return sender;
     }
 
     /** @param {RTCSessionDescriptionInit} description */
     setRemoteDescription(description) {
       if (ptimeMs === undefined) return super.setRemoteDescription(description);
-      const sdp = description.sdp?.replace(/(a=rtpmap:\d+ opus\/.*\r\n)/, `$1a=ptime:${ptimeMs}\r\n`);
+      const sdp = description.sdp?.replace(
+        /(a=rtpmap:\d+ opus\/.*\r\n)/,
+        `$1a=ptime:${ptimeMs}\r\n`,
+      );
       return super.setRemoteDescription({ type: description.type, sdp });
     }
   };
@@ -43,19 +60,20 @@ export function observePeerConnections({ jitterBufferTargetMs, ptimeMs }) {
  * As a page of our server does it.
  *
  * @param {MediaStream} microphone
+ * @param {HTMLAudioElement} ear
  * @returns {Promise<Connection>}
  */
-export async function connectByLibrary(microphone) {
-  const { Call } = await import(new URL("/call.js", location.href).href);
-  const call = new Call({ url: new URL("/", location.href) });
+export async function connectByLibrary(microphone, ear) {
+  const { Call } = await import(new URL("/client/call.js", location.href).href);
+  const call = new Call({ url: new URL("/", location.href), element: ear, storage: null });
+  const stream = new Promise((resolve) => call.on("stream", resolve));
   const ready = new Promise((resolve, reject) => {
-    call.addEventListener("ready", resolve);
-    call.addEventListener("end", (/** @type {CustomEvent} */ event) => reject(event.detail));
+    call.on("ready", resolve);
+    call.on("status", ({ problem }) => problem && reject(problem));
   });
-  const stream = once(call, "stream");
-  await call.start({ audio: microphone });
+  await call.start({ microphone });
   await ready;
-  return { stream: (await stream).detail, hangUp: () => call.hangUp() };
+  return { stream: await stream, hangUp: () => call.hangUp() };
 }
 
 /**
@@ -97,6 +115,17 @@ export async function connectToItself(microphone) {
   await mouth.setRemoteDescription(ear.localDescription);
   const hangUp = () => [mouth, ear].forEach((pc) => pc.close());
   return { stream: await streamOf(ear, await track), hangUp };
+}
+
+/**
+ * Requests of workers and worklets pass by the browser's driver, which is who serves the files
+ * of this folder: they get a copy.
+ *
+ * @param {string} name
+ * @returns {Promise<string>}  a URL of its own
+ */
+export async function localCopy(name) {
+  return URL.createObjectURL(await (await fetch(new URL(name, import.meta.url))).blob());
 }
 
 /**

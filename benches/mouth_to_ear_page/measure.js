@@ -9,6 +9,7 @@ import {
   connectByLibrary,
   connectPlainly,
   connectToItself,
+  localCopy,
   observePeerConnections,
   peerConnections,
 } from "./connections.js";
@@ -28,15 +29,16 @@ const WAYS = { library: connectByLibrary, plain: connectPlainly, itself: connect
  *   from the sound's first, in samples), `statistics` (one an `inbound-rtp` at each mark)
  */
 export async function measure({ way, marksS, variation }) {
-  observePeerConnections(variation);
+  await observePeerConnections(variation);
   const context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
-  await addRecorder(context);
+  await context.audioWorklet.addModule(await localCopy("./recorder.js"));
   const microphone = context.createMediaStreamDestination();
   microphone.channelCount = 1;
-  const { stream, hangUp } = await WAYS[way](microphone.stream);
-
   const ear = /** @type {HTMLAudioElement} */ (document.getElementById("ear"));
-  ear.srcObject = stream;
+  const { stream, hangUp } = await WAYS[way](microphone.stream, ear);
+
+  // It is played, not only recorded: that is what makes the browser ask its jitter buffer.
+  if (ear.srcObject !== stream) ear.srcObject = stream;
   await ear.play();
   const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
   context.createMediaStreamSource(stream).connect(recorder);
@@ -64,21 +66,11 @@ export async function measure({ way, marksS, variation }) {
   };
 }
 
-/**
- * A worklet's request passes by the browser's driver, which is who serves these files.
- *
- * @param {AudioContext} context
- */
-async function addRecorder(context) {
-  const module = await (await fetch(new URL("./recorder.js", import.meta.url))).blob();
-  const url = URL.createObjectURL(module);
-  await context.audioWorklet.addModule(url);
-  URL.revokeObjectURL(url);
-}
-
 /** @param {AudioContext} context */
 async function loadSound(context) {
-  const pcm = new Int16Array(await (await fetch(new URL("./sound.s16", import.meta.url))).arrayBuffer());
+  const pcm = new Int16Array(
+    await (await fetch(new URL("./sound.s16", import.meta.url))).arrayBuffer(),
+  );
   const sound = context.createBuffer(1, pcm.length, RATE);
   sound.getChannelData(0).set(Float32Array.from(pcm, (sample) => sample / 32768));
   return sound;
