@@ -7,7 +7,6 @@ import pytest
 from benches.mouth_to_ear import WAYS, measure
 from benches.mouth_to_ear_sound import phases_of
 
-
 CALLS_MAX = 3
 """On a machine that has no time for sound a call may bring nothing that can be told."""
 
