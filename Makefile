@@ -60,6 +60,7 @@ unit: $(VENV)/.installed-dev $(NODE_MODULES)/.installed ## the tests that need n
 bench: $(VENV)/.installed-dev ## the measurements of our own server (a quarter of an hour)
 	@$(BIN)/python benches/media_path.py
 	@$(BIN)/python -m benches.calls $(BENCH_OPTIONS)
+	@$(MAKE) --no-print-directory test-packages && $(BIN)/python -m benches.mouth_to_ear
 
 bench-peers: $(VENV)/.installed-dev $(PEERS)/.installed ## ours beside aiortc, Pipecat and FastRTC
 	@$(BIN)/python -m benches.calls --peers --output benches/results/peers.json \
