@@ -347,6 +347,14 @@ class PlayoutBuffer:
         return self._buffered_ticks / TICK_RATE
 
     @property
+    def is_dry(self) -> bool:
+        """Whether a spurt that plays has nothing left although its turn goes on."""
+        if self._spurt is None or self._segments:
+            return False
+        entry = self._turns.get(self._spurt.turn)
+        return entry is not None and not (entry.finished or entry.flushed)
+
+    @property
     def is_empty(self) -> bool:
         """Whether no audio is left to read; a closing frame may still be."""
         return not self._segments

@@ -21,6 +21,10 @@ FRAME_S = 0.02
 _TOLERANCE_S = 0.0005
 """A frame may leave this much early: the loop's clock and ours are read one after the other."""
 
+_DRY_WAIT_S = 0.01
+"""A turn that goes on and has nothing to play is waited for so long before its spurt is closed:
+the listener's jitter buffer holds a frame at least, and a pause in between would stay as delay."""
+
 _LOSS_DECAY = 0.9
 _ASSUMED_LOSS = 0.1
 """Of a network that nothing is known of yet: FEC from the first word on, where it is taken,
@@ -74,6 +78,7 @@ class Downlink:
         self._send: SendPacket | None = None
         self._timer: asyncio.Handle | None = None
         self._begins_spurt = True
+        self._waits_for_more = False
         self._loss = _ASSUMED_LOSS
         self._is_loss_known = False
         self._complained = False
@@ -90,6 +95,9 @@ class Downlink:
 
         May be called from whatever writes to it: nothing is sent before that has returned.
         """
+        if self._waits_for_more and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._timer is None and self._send is not None:
             self._timer = self._loop.call_soon(self._on_timer)
 
@@ -115,10 +123,16 @@ class Downlink:
 
     def _on_timer(self) -> None:
         self._timer = None
+        self._waits_for_more = False
         now = self._clock()
         wait_s = self._pacer.begin(now) - now
         if wait_s > _TOLERANCE_S:
             self._timer = self._loop.call_later(wait_s, self._on_timer)
+            return
+        patience_s = wait_s + _DRY_WAIT_S
+        if patience_s > _TOLERANCE_S and self._playout.is_dry:
+            self._waits_for_more = True
+            self._timer = self._loop.call_later(patience_s, self._on_timer)
             return
         frame = self._playout.read(now)
         if frame is None:

@@ -172,6 +172,45 @@ async def test_a_tail_shorter_than_a_frame_leaves_without_a_further_wake() -> No
     assert len([one for one, _ in bench.frames if not one.closing]) == 1
 
 
+async def test_a_piece_that_comes_a_little_late_goes_on_without_a_pause() -> None:
+    """It leaves as it comes, in the rhythm's next timestamp: nothing is closed, nothing waits."""
+    bench = Bench()
+    for late_s in (0.0, 0.004, 0.009, 0.001):
+        bench.run(late_s)
+        bench.write(tone(500, 0.04, rate=24_000))
+        bench.run(0.0)
+        assert bench.frames[-1][1] == pytest.approx(bench.now)
+        bench.run(0.04 - late_s)
+    assert [frame.closing for frame, _ in bench.frames] == [False] * 8
+    assert [ticks for _, ticks, _ in bench.packets] == [960 * n for n in range(8)]
+
+
+async def test_a_turn_that_falls_silent_is_closed_10_ms_after_its_last_frame_was_played() -> None:
+    """The encoder's look-ahead is emptied before the listener misses it; then no timer runs."""
+    bench = Bench()
+    bench.write(tone(500, 0.04, rate=24_000))
+    bench.run(0.3)
+    assert [frame.closing for frame, _ in bench.frames] == [False, False, True]
+    assert bench.frames[-1][1] == pytest.approx(100.05)
+    assert not bench.timers.pending
+
+
+@pytest.mark.parametrize("end", ["finish", "flush"])
+async def test_a_turn_that_ends_while_it_is_waited_for_is_closed_at_once(end: str) -> None:
+    """By its end as by an interruption."""
+    bench = Bench()
+    bench.write(tone(500, 0.02, rate=24_000))
+    bench.run(0.023)
+    if end == "finish":
+        bench.playout.finish(1)
+    else:
+        bench.playout.flush()
+    bench.downlink.wake()
+    bench.run(0.0)
+    assert [frame.closing for frame, _ in bench.frames] == [False, True]
+    assert bench.frames[-1][1] == pytest.approx(100.023)
+
+
 async def test_after_a_flush_only_the_closing_frame_leaves() -> None:
     """At most one old frame: none, when the flush comes before it is read."""
     bench = Bench()
