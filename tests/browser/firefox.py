@@ -152,7 +152,8 @@ class FirefoxCallPage:
         await self.wait_for(
             """(number) => {
               const answers = document.querySelectorAll("#transcript [data-role=agent]");
-              return answers.length >= number && answers[answers.length - 1].dataset.final === "true";
+              const last = answers[answers.length - 1];
+              return answers.length >= number && last.dataset.final === "true";
             }""",
             number,
             timeout_s=timeout_s,

@@ -23,7 +23,7 @@ FIREFOX = find_firefox()
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.deadline(120),
+    pytest.mark.deadline(240),
     pytest.mark.skipif(
         not (FIREFOX and shutil.which("pulseaudio") and shutil.which("paplay")),
         reason="no Firefox or no sound server here: "
