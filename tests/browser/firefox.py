@@ -27,7 +27,7 @@ __all__ = ["Firefox", "FirefoxCallPage", "find_firefox", "launch_firefox"]
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
-COMMAND_TIMEOUT_S = 60
+COMMAND_TIMEOUT_S = 90
 
 PREFERENCES = {
     # The person says yes when the page asks for the microphone, which is the sound card's.
@@ -172,7 +172,7 @@ class FirefoxCallPage:
                 if located["nodes"]:
                     (button,) = located["nodes"]
                     return str(button["sharedId"])
-                await asyncio.sleep(0.05)  # there is no event that says so
+                await asyncio.sleep(0.2)  # there is no event that says so
 
     async def press(self, name: str) -> None:
         """Click the button of that name with the mouse, as soon as it is there."""
