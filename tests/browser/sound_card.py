@@ -1,4 +1,4 @@
-"""A sound card of its own for a browser without fake devices: what it hears, what it says."""
+"""A sound card in a room: for a browser without fake devices, what it hears and what it says."""
 
 from __future__ import annotations
 
@@ -22,12 +22,20 @@ SOUND_TIMEOUT_S = 30
 CONFIGURATION = """
 load-module module-native-protocol-unix auth-anonymous=1 socket={socket}
 load-module module-null-sink sink_name=loudspeaker rate=48000 channels=2
-load-module module-null-sink sink_name=air rate=48000 channels=1
-load-module module-remap-source source_name=microphone master=air.monitor
+load-module module-null-sink sink_name=room rate=48000 channels=1
+load-module module-remap-source source_name=echo master=loudspeaker.monitor
+set-source-volume echo 16400
+load-module module-loopback source=echo sink=room latency_msec=30 {fixed}
+load-module module-remap-source source_name=microphone master=room.monitor
 set-default-sink loudspeaker
 set-default-source microphone
 """
-"""Two sinks that lead nowhere: what is played to the second is what the microphone hears."""
+"""The microphone hears what is said in the room and, 36 dB lower, the loudspeaker: a browser's
+echo canceller takes any voice for echo until it has met one."""
+
+
+FIXED = "source_dont_move=yes sink_dont_move=yes"
+"""The loopback stays where it is when the defaults change: else the room hears itself."""
 
 
 class Recording:
@@ -66,7 +74,7 @@ def is_audible(samples: Samples) -> bool:
 
 
 class SoundCard:
-    """A PulseAudio daemon whose devices are files in, files out."""
+    """A PulseAudio daemon of its own: no hardware, files go in and recordings come out."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -83,9 +91,9 @@ class SoundCard:
         }
 
     async def say(self, wav: Path) -> None:
-        """Play ``wav`` to the microphone, to its end."""
+        """Say ``wav`` in the room, to its end."""
         process = await self._start(
-            "paplay", "--device=air", "--latency-msec=50", "--client-name=speaker", str(wav)
+            "paplay", "--device=room", "--latency-msec=500", "--client-name=speaker", str(wav)
         )
         assert await process.wait() == 0
 
@@ -115,9 +123,9 @@ async def open_sound_card(folder: Path) -> AsyncIterator[SoundCard]:
     """Start the daemon; at the end it is gone."""
     card = SoundCard(folder)
     script = folder / "card.pa"
-    script.write_text(CONFIGURATION.format(socket=folder / "native"))
+    script.write_text(CONFIGURATION.format(socket=folder / "native", fixed=FIXED))
     options = ("--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes")
-    quiet = ("--log-level=error", "--realtime=no", "--high-priority=no")
+    quiet = ("--log-level=error", "--high-priority=yes", "--realtime=yes")
     process = await asyncio.create_subprocess_exec(
         "pulseaudio", *options, *quiet, "-n", "-F", str(script), env=card.environment
     )

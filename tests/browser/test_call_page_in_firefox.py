@@ -1,7 +1,7 @@
 """A person talks to the embedded agent: a real Firefox, the real server, real speech.
 
-The microphone and the loudspeaker are a sound card's: what is said is played into the one, and
-what comes out of the other is recorded and recognised.
+The microphone and the loudspeaker are a sound card's: what is said is played to the one, and what
+comes out of the other is recorded and recognised.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FIREFOX = find_firefox()
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.deadline(120),
+    pytest.mark.deadline(240),
     pytest.mark.skipif(
         not (FIREFOX and shutil.which("pulseaudio") and shutil.which("paplay")),
         reason="no Firefox or no sound server here: "
@@ -90,6 +90,25 @@ async def test_typed_question_is_answered_in_text(firefox: Firefox, server: Serv
         assert await page.words("user") == [f"What is {a} times {b}?"]
 
 
+async def ask_aloud(
+    page: FirefoxCallPage, card: SoundCard, question: Path, product: int
+) -> list[str]:
+    """Ask until it is understood, three times at most; return the answers, the right one last.
+
+    A browser's echo canceller and noise suppressor can take a syllable with them, and people
+    repeat what was not understood.
+    """
+    answers: list[str] = []
+    for _ in range(3):
+        before = len(await page.words("agent"))
+        await card.say(question)
+        answers.append(await page.wait_for_answer(before + 1))
+        await page.wait_for_state("listening")  # all of the answer is on its way
+        if product in speech.numbers_in(answers[-1]):
+            return answers
+    raise AssertionError(f"{product} is in none of {answers}")
+
+
 async def test_spoken_question_is_shown_and_answered_aloud(
     firefox: Firefox, server: ServerProcess, card: SoundCard, tmp_path: Path
 ) -> None:
@@ -98,14 +117,11 @@ async def test_spoken_question_is_shown_and_answered_aloud(
     question = record(tmp_path / "question.wav", f"What is {a} times {b}?")
     async with firefox.open_call_page(server.url) as page, card.recording() as recording:
         await start_audio(page)
-        await card.say(question)
-        answer = await page.wait_for_answer(1)
-        await page.wait_for_state("listening")  # all of it is on the way
-        assert speech.numbers_in(" ".join(await page.words("user"))) == [a, b]
-        assert a * b in speech.numbers_in(answer)
-        await page.press("Hang up")
-        await page.wait_for_button("Start audio")
-    heard = speech.recognise(recording.read())
+        await ask_aloud(page, card, question, a * b)
+        asked = (await page.words("user"))[-1]
+        assert speech.numbers_in(asked) == [a, b], asked
+        await recording.read_further(1)
+        heard = speech.recognise(recording.read())
     assert a * b in speech.numbers_in(heard), heard
 
 
@@ -114,6 +130,7 @@ async def test_muted_microphone_is_not_heard(
 ) -> None:
     """What is said while muted never arrives; what is said afterwards does."""
     (a, b), (c, d) = draw_factors(), draw_factors()
+    open_question = record(tmp_path / "open.wav", f"What is {c} times {d}?")
     async with firefox.open_call_page(server.url) as page:
         await start_audio(page)
         await page.press("Mute")
@@ -121,23 +138,22 @@ async def test_muted_microphone_is_not_heard(
         await card.say(record(tmp_path / "muted.wav", f"What is {a} times {b}?"))
         await page.press("Unmute")
         await page.wait_for_button("Mute")
-        await card.say(record(tmp_path / "open.wav", f"What is {c} times {d}?"))
-        assert c * d in speech.numbers_in(await page.wait_for_answer(1))
-        assert speech.numbers_in(" ".join(await page.words("user"))) == [c, d]
+        answers = await ask_aloud(page, card, open_question, c * d)
+        assert len(await page.words("user")) == len(answers)  # nothing else was heard
 
 
-async def test_spoken_question_interrupts_a_story(
+async def test_question_spoken_over_a_story_interrupts_it(
     firefox: Firefox, server: ServerProcess, card: SoundCard, tmp_path: Path
 ) -> None:
-    """Who speaks over the agent is listened to: the story ends there and the question counts."""
+    """Through the browser's echo canceller, with the loudspeaker in the microphone."""
     a, b = draw_factors()
     question = record(tmp_path / "question.wav", f"What is {a} times {b}?")
-    async with firefox.open_call_page(server.url) as page:
+    async with firefox.open_call_page(server.url) as page, card.recording() as recording:
         await start_audio(page)
         await page.type("Tell me a story.")
-        await page.wait_for_state("speaking")
-        await card.say(question)
-        assert a * b in speech.numbers_in(await page.wait_for_answer(2))
+        await recording.wait_for_sound()
+        await recording.read_further(3)
+        await ask_aloud(page, card, question, a * b)
         remark = "() => document.querySelector('[data-role=agent] .remark').innerText"
         assert "interrupted" in await page.call(remark)
 
