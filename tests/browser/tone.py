@@ -31,6 +31,7 @@ class ToneTrack(AudioStreamTrack):
         tone = (AMPLITUDE * np.sin(2 * np.pi * HERTZ * times)).astype(np.int16)
         frame = av.AudioFrame.from_ndarray(tone.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = RATE
+        assert isinstance(silence, av.AudioFrame)
         assert silence.pts is not None
         frame.pts = silence.pts * RATE // silence.sample_rate
         frame.time_base = Fraction(1, RATE)
