@@ -50,9 +50,7 @@ async def test_state_looks_like_something_on_phone_and_desktop_in_both_schemes(
         session = await page.context.new_cdp_session(page)
         for device, metrics in DEVICES.items():
             await session.send("Emulation.setDeviceMetricsOverride", metrics)
-            await session.send(
-                "Emulation.setTouchEmulationEnabled", {"enabled": metrics["mobile"]}
-            )
+            await session.send("Emulation.setTouchEmulationEnabled", {"enabled": metrics["mobile"]})
             for scheme in SCHEMES:
                 await page.emulate_media(color_scheme=scheme)
                 await page.evaluate(DRAWN)
