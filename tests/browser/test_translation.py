@@ -37,7 +37,8 @@ UNTRANSLATED = """([notOurs, serversWords]) => {
       before = rest;
       rest = rest.replace(/⟦[^⟦⟧]*⟧/g, "");
     }
-    if (/\\p{L}/u.test(rest) && !serversWords.includes(rest.trim())) left.push(`${where}: ${words}`);
+    const isOurs = !serversWords.includes(rest.trim());
+    if (/\\p{L}/u.test(rest) && isOurs) left.push(`${where}: ${words}`);
   };
   for (const one of document.body.querySelectorAll("*")) {
     if (one.closest(notOurs)) continue;
