@@ -16,7 +16,7 @@ from playwright.async_api import Browser, expect
 from tests.browser.chromium import CallPage, open_call_page
 from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
 
-__all__ = ["SCENES", "TIMEOUT_MS", "Stage", "open_stage", "take_call"]
+__all__ = ["HOOKS", "SCENES", "TIMEOUT_MS", "Stage", "open_stage", "take_call"]
 
 TIMEOUT_MS = 20_000
 """The machine may be busy with other tests."""
@@ -344,8 +344,8 @@ async def _menu(stage: Stage) -> None:
 
 async def _panel(stage: Stage) -> None:
     """Figures, the parts of each answer's time, and the events."""
-    await stage.page.page.locator("#panel-toggle").click()
     await _listening(stage)
+    await stage.page.page.locator("#panel-toggle").click()
     for turn, (endpoint_ms, agent_ms) in enumerate(((304, 411), (296, 250), (310, 702)), 2):
         stage.call.send(
             "latency",
