@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -40,9 +40,17 @@ class Refusal:
 
 
 class StandInCall:
-    """One call: what the page offered, and both directions of its data channel."""
+    """One call: what the page offered, and both directions of its data channel.
 
-    def __init__(self, offer: dict[str, Any], headers: Mapping[str, str]) -> None:
+    Pings are answered, while ``answers_pings``, and are not among what was ``received``.
+    """
+
+    def __init__(
+        self,
+        offer: dict[str, Any],
+        headers: Mapping[str, str],
+        on_open: Callable[[StandInCall], None],
+    ) -> None:
         self.offer = offer
         self.headers = dict(headers)
         self.id = uuid.uuid4().hex
@@ -50,8 +58,9 @@ class StandInCall:
         self.resumed = "session_id" in offer
         self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.candidates: list[str] = []
-        self.open = asyncio.Event()
+        self._on_open = on_open
         self.hung_up = asyncio.Event()
+        self.answers_pings = True
         self._channel: RTCDataChannel | None = None
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._peer.on("datachannel", self._on_channel)
@@ -86,7 +95,7 @@ class StandInCall:
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
-        channel.on("message", lambda data: self.received.put_nowait(json.loads(data)))
+        channel.on("message", self._on_message)
         modality = "audio" if self.has_audio else "text"
         self.send(
             "ready",
@@ -97,7 +106,15 @@ class StandInCall:
             resumed=self.resumed,
         )
         self.send("state", state="listening")
-        self.open.set()
+        self._on_open(self)
+
+    def _on_message(self, data: str) -> None:
+        message = json.loads(data)
+        if message["type"] == "ping":
+            if self.answers_pings:
+                self.send("pong", t=message["t"])
+        else:
+            self.received.put_nowait(message)
 
 
 class StandInServer:
@@ -116,7 +133,7 @@ class StandInServer:
         self.forget_sessions = False
         self.page_fingerprint: str | None = None
         self._page = Page(find_web_dir())
-        self._placed: asyncio.Queue[StandInCall] = asyncio.Queue()
+        self._opened: asyncio.Queue[StandInCall] = asyncio.Queue()
 
     @property
     def url(self) -> str:
@@ -154,10 +171,8 @@ class StandInServer:
         await asyncio.gather(*(call.close() for call in self.calls))
 
     async def next_call(self) -> StandInCall:
-        """The next call that the page places, once its data channel is open."""
-        call = await self._placed.get()
-        await call.open.wait()
-        return call
+        """The next call whose data channel is open; one that the page gave up before is none."""
+        return await self._opened.get()
 
     async def _config(self, request: web.Request) -> web.Response:
         modalities = ["audio", "text"]
@@ -181,12 +196,11 @@ class StandInServer:
                 headers=refusal.headers,
                 content_type="application/problem+json",
             )
-        call = StandInCall(await request.json(), request.headers)
+        call = StandInCall(await request.json(), request.headers, self._opened.put_nowait)
         if self.forget_sessions:
             call.resumed = False
         self.calls.append(call)
         sdp = await call.answer()
-        self._placed.put_nowait(call)
         body = {
             "sdp": sdp,
             "type": "answer",
