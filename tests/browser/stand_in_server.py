@@ -12,6 +12,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -42,7 +43,7 @@ class Refusal:
 class StandInCall:
     """One call: what the page offered, and both directions of its data channel.
 
-    Pings are answered, while ``answers_pings``, and are not among what was ``received``.
+    Pings are answered and counted; they are not among what was ``received``.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class StandInCall:
         self.candidates: list[str] = []
         self._on_open = on_open
         self.hung_up = asyncio.Event()
-        self.answers_pings = True
+        self.pings = 0
         self._channel: RTCDataChannel | None = None
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._peer.on("datachannel", self._on_channel)
@@ -93,6 +94,13 @@ class StandInCall:
     async def close(self) -> None:
         await self._peer.close()
 
+    async def vanish(self) -> None:
+        """Close, so that the page is not told: as if the packets that say so had been lost."""
+        transport = self._peer.sctp.transport.transport if self._peer.sctp else None
+        if transport is not None:
+            await transport.stop()
+        await self._peer.close()
+
     def _on_channel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
         channel.on("message", self._on_message)
@@ -111,8 +119,8 @@ class StandInCall:
     def _on_message(self, data: str) -> None:
         message = json.loads(data)
         if message["type"] == "ping":
-            if self.answers_pings:
-                self.send("pong", t=message["t"])
+            self.pings += 1
+            self.send("pong", t=message["t"])
         else:
             self.received.put_nowait(message)
 
@@ -124,15 +132,17 @@ class StandInServer:
     ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
     """
 
-    def __init__(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int = 0, *, host: str = "127.0.0.1", web_dir: Path | None = None
+    ) -> None:
         self.port = port
         self.host = host
+        self._web_dir = web_dir or find_web_dir()
         self.calls: list[StandInCall] = []
         self.refusals: list[Refusal] = []
         self.refused = 0
         self.forget_sessions = False
         self.page_fingerprint: str | None = None
-        self._page = Page(find_web_dir())
         self._opened: asyncio.Queue[StandInCall] = asyncio.Queue()
 
     @property
@@ -144,7 +154,8 @@ class StandInServer:
         return self
 
     async def start(self) -> None:
-        """Serve, on the port of the first time."""
+        """Serve what the folder of the page holds now, on the port of the first time."""
+        self._page = Page(self._web_dir)
         app = web.Application()
         app.router.add_get("/api/config", self._config)
         app.router.add_post("/api/calls", self._place)
