@@ -23,6 +23,7 @@ from types import TracebackType
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS
+from tests.waiting import until
 
 __all__ = ["Network", "NetworkUnavailableError", "Wifi"]
 
@@ -45,9 +46,10 @@ class Wifi:
         return f"{self._subnet}.1"
 
     async def join(self) -> None:
-        """The link comes up and has its address, as after DHCP."""
+        """The link comes up, and when it is usable it is given an address, as by DHCP."""
+        await self._network.in_browser(f"link set {self._device} up")
+        await until(self._is_usable)
         await self._network.in_browser(
-            f"link set {self._device} up",
             f"addr add {self._subnet}.{self._host}/24 dev {self._device}",
             f"route replace default via {self.gateway}",
         )
@@ -66,6 +68,12 @@ class Wifi:
             f"addr add {self._subnet}.{self._host}/24 dev {self._device}",
             f"route replace default via {self.gateway}",
         )
+
+    async def _is_usable(self) -> bool:
+        """The link is up, and its own IPv6 address is known to be nobody else's."""
+        link = await self._network.in_browser(f"link show dev {self._device}")
+        tentative = await self._network.in_browser(f"-6 addr show dev {self._device} tentative")
+        return "state UP" in link and not tentative
 
 
 class Network:
@@ -138,9 +146,9 @@ class Network:
             finally:
                 await browser.close()
 
-    async def in_browser(self, *commands: str) -> None:
-        """``ip`` commands for the device that the browser runs on."""
-        await _ip(self._browser, *commands)
+    async def in_browser(self, *commands: str) -> str:
+        """``ip`` commands for the device that the browser runs on; what they print."""
+        return await _ip(self._browser, *commands)
 
     async def _in_router(self, *commands: str) -> None:
         await _ip(self._router, *commands)
@@ -189,13 +197,15 @@ class Network:
                 continue  # It had not been made.
 
 
-async def _ip(namespace: str | None, *commands: str) -> None:
+async def _ip(namespace: str | None, *commands: str) -> str:
     where = [] if namespace is None else ["-n", namespace]
-    await _run("ip", *where, "-batch", "-", stdin="".join(f"{one}\n" for one in commands))
+    printed = [await _run("ip", *where, *command.split()) for command in commands]
+    return "".join(printed)
 
 
-async def _run(*command: str, stdin: str = "") -> None:
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stderr=PIPE)
-    _, errors = await process.communicate(stdin.encode())
+async def _run(*command: str) -> str:
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    printed, errors = await process.communicate()
     if process.returncode != 0:
         raise NetworkUnavailableError(f"{command}: {errors.decode().strip()}")
+    return printed.decode()

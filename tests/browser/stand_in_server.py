@@ -12,6 +12,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -40,13 +41,23 @@ class Refusal:
 
 
 class StandInCall:
-    """One call: what the page offered, and both directions of its data channel."""
+    """One call: what the page offered, and both directions of its data channel.
 
+<<<<<<< HEAD
+=======
+    Pings are answered and counted; they are not among what was ``received``.
+    """
+
+>>>>>>> comeback
     def __init__(
         self,
         offer: dict[str, Any],
         headers: Mapping[str, str],
+<<<<<<< HEAD
         make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack,
+=======
+        on_open: Callable[[StandInCall], None],
+>>>>>>> comeback
     ) -> None:
         self.offer = offer
         self._make_track = make_track
@@ -56,8 +67,9 @@ class StandInCall:
         self.resumed = "session_id" in offer
         self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.candidates: list[str] = []
-        self.open = asyncio.Event()
+        self._on_open = on_open
         self.hung_up = asyncio.Event()
+        self.pings = 0
         self._channel: RTCDataChannel | None = None
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._peer.on("datachannel", self._on_channel)
@@ -90,6 +102,13 @@ class StandInCall:
     async def close(self) -> None:
         await self._peer.close()
 
+    async def vanish(self) -> None:
+        """Close, so that the page is not told: as if the packets that say so had been lost."""
+        transport = self._peer.sctp.transport.transport if self._peer.sctp else None
+        if transport is not None:
+            await transport.stop()
+        await self._peer.close()
+
     def _on_channel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
         channel.on("message", self._on_message)
@@ -103,7 +122,15 @@ class StandInCall:
             resumed=self.resumed,
         )
         self.send("state", state="listening")
-        self.open.set()
+        self._on_open(self)
+
+    def _on_message(self, data: str) -> None:
+        message = json.loads(data)
+        if message["type"] == "ping":
+            self.pings += 1
+            self.send("pong", t=message["t"])
+        else:
+            self.received.put_nowait(message)
 
     def _on_message(self, data: str) -> None:
         message = json.loads(data)
@@ -121,17 +148,24 @@ class StandInServer:
     ``make_track`` makes what the agent of each audio call says: silence.
     """
 
-    def __init__(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int = 0, *, host: str = "127.0.0.1", web_dir: Path | None = None
+    ) -> None:
         self.port = port
         self.host = host
+        self._web_dir = web_dir or find_web_dir()
         self.calls: list[StandInCall] = []
         self.refusals: list[Refusal] = []
         self.refused = 0
         self.forget_sessions = False
         self.page_fingerprint: str | None = None
+<<<<<<< HEAD
         self.make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack
         self._page = Page(find_web_dir())
         self._placed: asyncio.Queue[StandInCall] = asyncio.Queue()
+=======
+        self._opened: asyncio.Queue[StandInCall] = asyncio.Queue()
+>>>>>>> comeback
 
     @property
     def url(self) -> str:
@@ -142,7 +176,8 @@ class StandInServer:
         return self
 
     async def start(self) -> None:
-        """Serve, on the port of the first time."""
+        """Serve what the folder of the page holds now, on the port of the first time."""
+        self._page = Page(self._web_dir)
         app = web.Application()
         app.router.add_get("/api/config", self._config)
         app.router.add_post("/api/calls", self._place)
@@ -169,10 +204,8 @@ class StandInServer:
         await asyncio.gather(*(call.close() for call in self.calls))
 
     async def next_call(self) -> StandInCall:
-        """The next call that the page places, once its data channel is open."""
-        call = await self._placed.get()
-        await call.open.wait()
-        return call
+        """The next call whose data channel is open; one that the page gave up before is none."""
+        return await self._opened.get()
 
     async def _config(self, request: web.Request) -> web.Response:
         modalities = ["audio", "text"]
@@ -196,12 +229,15 @@ class StandInServer:
                 headers=refusal.headers,
                 content_type="application/problem+json",
             )
+<<<<<<< HEAD
         call = StandInCall(await request.json(), request.headers, self.make_track)
+=======
+        call = StandInCall(await request.json(), request.headers, self._opened.put_nowait)
+>>>>>>> comeback
         if self.forget_sessions:
             call.resumed = False
         self.calls.append(call)
         sdp = await call.answer()
-        self._placed.put_nowait(call)
         body = {
             "sdp": sdp,
             "type": "answer",

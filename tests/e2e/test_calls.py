@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -421,13 +422,15 @@ async def test_a_flood_of_microphone_messages_is_dropped_beyond_real_time() -> N
     ):
         await caller.client.next_message("ready")
         await server.llm.wait_connected()
+        began = time.monotonic()
         for _ in range(5):
             caller.client.send({"mime_type": "audio/pcm", "data": six_seconds})
         caller.client.send({"type": "ping", "t": 1})
         await caller.client.next_message("pong")
         flood = 'rtc_audio_dropped_seconds_total{direction="uplink",reason="flood"}'
-        assert (await server.metrics())[flood] == 24.0
-        assert server.llm.connections[0].audio_bytes <= 6 * 32_000
+        taken_s = 30 - (await server.metrics())[flood]
+        assert 6 <= taken_s <= 10 + (time.monotonic() - began)
+        assert server.llm.connections[0].audio_bytes <= taken_s * 32_000
 
 
 async def test_a_greeting_makes_the_agent_speak_first_in_a_new_conversation_only() -> None:

@@ -21,7 +21,7 @@ const SUSPICION_MS = 1_500;
  */
 const UNANSWERED_MS = 8_000;
 /** A tick that comes so late was held back: the tab, or the whole device, slept. */
-const SLEPT_MS = 5_000;
+const SLEPT_MS = 2_000;
 
 /** Decides, with the time as an argument, when to ping and when to give up. */
 export class LivenessRule {

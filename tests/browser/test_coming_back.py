@@ -1,0 +1,612 @@
+"""The page comes back: after sleep, on another network, beside another tab, on a new server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
+
+from rtc_server.page import find_web_dir
+from tests.browser.chromium import CHROMIUM, FLAGS, CallPage, open_call_page
+from tests.browser.network import Network, NetworkUnavailableError
+from tests.browser.server_process import ServerProcess
+from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
+from tests.waiting import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
+
+BACK_WITHIN_S = 10
+"""What is promised is five seconds; the machine of a test may be busy with others."""
+ASLEEP_S = 6
+
+RECORD = """
+globalThis.notices = [];
+addEventListener("DOMContentLoaded", () => {
+  const notice = document.querySelector("#notice");
+  new MutationObserver(() => {
+    if (!notice.hidden) notices.push(notice.innerText);
+  }).observe(notice, { attributes: true, childList: true, subtree: true });
+});
+const open = navigator.mediaDevices?.getUserMedia.bind(navigator.mediaDevices);
+if (open) navigator.mediaDevices.getUserMedia = async (wanted) =>
+  (globalThis.microphone = await open(wanted));
+"""
+"""All notices that were shown, however shortly, and the microphone that was opened last."""
+
+MICROPHONE_IS = "microphone.getAudioTracks()[0].readyState"
+
+SAY_ALL_IS_WELL = """() => {
+  dispatchEvent(new Event("online"));
+  document.dispatchEvent(new Event("resume"));
+  document.dispatchEvent(new Event("visibilitychange"));
+  navigator.connection.dispatchEvent(new Event("change"));
+}"""
+"""What a browser says when the network is back, the device wakes or the tab is looked at."""
+
+
+SLOW_TIMERS = """
+globalThis.slowTimers = () => {
+  const original = setTimeout;
+  globalThis.setTimeout = (act, ms, ...rest) => original(act, ms * 1000, ...rest);
+};
+"""
+"""Whatever is waited for takes a thousand times as long, from ``slowTimers`` on."""
+
+
+async def next_call(server: StandInServer, *, timeout_s: float = 20) -> StandInCall:
+    async with asyncio.timeout(timeout_s):
+        return await server.next_call()
+
+
+async def take_call(server: StandInServer, page: CallPage) -> StandInCall:
+    call = await next_call(server)
+    await page.wait_connected()
+    return call
+
+
+async def start_audio(server: StandInServer, page: CallPage, *, muted: bool = False) -> StandInCall:
+    await take_call(server, page)
+    await page.start_audio.click()
+    call = await take_call(server, page)
+    if muted:
+        await page.mute.click()
+        assert await call.received.get() == {"type": "mute", "muted": True}
+    return call
+
+
+async def check_it_goes_on(
+    server: StandInServer, page: CallPage, before: StandInCall
+) -> StandInCall:
+    """The same conversation is in a new connection, and works."""
+    again = await next_call(server, timeout_s=BACK_WITHIN_S)
+    await page.wait_connected()
+    assert again.id != before.id
+    assert again.offer["session_id"] == before.session_id
+    assert again.has_audio == before.has_audio
+    await expect(page.notice).to_be_hidden()
+    again.send("text", data="Here I am.", turn=1)
+    await expect(page.rows("agent").last).to_contain_text("Here I am.")
+    return again
+
+
+async def check_loss_was_said(page: CallPage) -> None:
+    notices = await page.page.evaluate("notices")
+    assert any("The connection was lost." in one and "Trying again" in one for one in notices), (
+        notices
+    )
+
+
+# -- sleep ---------------------------------------------------------------------------------
+
+
+async def set_lifecycle(page: CallPage, state: str) -> None:
+    session = await page.page.context.new_cdp_session(page.page)
+    await session.send("Page.setWebLifecycleState", {"state": state})
+    await session.detach()
+
+
+async def test_tab_that_was_frozen_goes_on_when_it_is_woken(
+    browser: Browser, server: StandInServer
+) -> None:
+    """The call ended while no timer ran and no event came."""
+    async with open_call_page(browser, server.url, init_script=RECORD) as page:
+        call = await take_call(server, page)
+        await set_lifecycle(page, "frozen")
+        await call.close()
+        await set_lifecycle(page, "active")
+        await check_it_goes_on(server, page, call)
+        await check_loss_was_said(page)
+
+
+async def test_frozen_tab_whose_call_still_stands_keeps_it(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Waking up is no reason to place another call."""
+    async with open_call_page(browser, server.url, init_script=RECORD) as page:
+        call = await take_call(server, page)
+        await set_lifecycle(page, "frozen")
+        await asyncio.sleep(ASLEEP_S)
+        await set_lifecycle(page, "active")
+        await page.type("Still here?")
+        assert (await call.received.get())["data"] == "Still here?"
+        pings = call.pings
+        await until(lambda: call.pings > pings + 3)
+        assert server.calls == [call]
+        assert await page.page.evaluate("notices") == []
+
+
+def processes_below(pid: int) -> list[int]:
+    """The processes that this one has started, directly or not, that are of Chromium."""
+    children: dict[int, list[int]] = {}
+    names: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:
+            continue  # It has ended meanwhile.
+        names[int(entry.name)] = stat.partition("(")[2].rpartition(")")[0]
+        parent = int(stat.rpartition(")")[2].split()[1])
+        children.setdefault(parent, []).append(int(entry.name))
+    found = []
+    waiting = [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        waiting += below
+        found += [one for one in below if names[one].startswith("chrom")]
+    return found
+
+
+@asynccontextmanager
+async def lid_closed() -> AsyncIterator[None]:
+    """All of the browser stands still, and time goes on."""
+    stopped = processes_below(os.getpid())
+    assert len(stopped) >= 3
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["closed", "vanished"])
+async def test_audio_call_goes_on_after_the_lid_was_closed(
+    browser: Browser, server: StandInServer, *, is_told: bool
+) -> None:
+    """The server gave the call up meanwhile; microphone and mute are as they were."""
+    async with open_call_page(browser, server.url, init_script=RECORD) as page:
+        call = await start_audio(server, page, muted=True)
+        async with lid_closed():
+            if is_told:
+                await call.close()
+            else:
+                await call.vanish()
+            await asyncio.sleep(ASLEEP_S)
+        again = await check_it_goes_on(server, page, call)
+        assert await again.received.get() == {"type": "mute", "muted": True}
+        await expect(page.mute).to_have_attribute("aria-pressed", "true")
+        assert await page.page.evaluate(MICROPHONE_IS) == "live"
+        await check_loss_was_said(page)
+
+
+async def test_short_sleep_does_not_end_a_call_that_still_stands(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url, init_script=RECORD) as page:
+        call = await start_audio(server, page)
+        async with lid_closed():
+            await asyncio.sleep(ASLEEP_S)
+        pings = call.pings
+        await until(lambda: call.pings > pings + 3)
+        assert len(server.calls) == 2
+        assert await page.page.evaluate("notices") == []
+
+
+# -- another network -----------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def network(browser: Browser) -> AsyncIterator[Network]:
+    network = Network()
+    try:
+        await network.__aenter__()
+    except NetworkUnavailableError as error:
+        pytest.skip(f"no network of its own for the browser: {error}")
+    try:
+        yield network
+    finally:
+        await network.__aexit__(None, None, None)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def traveller(
+    network: Network, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Browser]:
+    """A browser on a device that goes from Wi-Fi to Wi-Fi."""
+    async with network.launch_chromium(tmp_path_factory.mktemp("traveller")) as browser:
+        yield browser
+
+
+@asynccontextmanager
+async def call_over_wifi(
+    network: Network, traveller: Browser
+) -> AsyncIterator[tuple[StandInServer, CallPage]]:
+    """The page, loaded over the first Wi-Fi; the server is across the network."""
+    await network.a.join()
+    try:
+        async with (
+            StandInServer(host=network.server_address) as server,
+            open_call_page(
+                traveller,
+                f"http://localhost:{server.port}/",
+                refused_requests=True,
+                init_script=RECORD,
+            ) as page,
+        ):
+            yield server, page
+    finally:
+        await network.a.leave()
+        await network.b.leave()
+
+
+async def change_wifi(network: Network) -> None:
+    await network.a.leave()
+    await asyncio.sleep(3)
+    await network.b.join()
+
+
+async def change_wifi_at_once(network: Network) -> None:
+    await network.b.join()
+    await network.a.leave()
+
+
+async def lose_wifi_for_a_while(network: Network) -> None:
+    await network.a.leave()
+    await asyncio.sleep(7)
+    await network.a.join()
+
+
+async def lose_packets_for_a_while(network: Network) -> None:
+    await network.black_out()
+    await asyncio.sleep(9)
+    await network.light_up()
+
+
+async def change_address(network: Network) -> None:
+    await network.a.change_address()
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        change_wifi,
+        change_wifi_at_once,
+        lose_wifi_for_a_while,
+        lose_packets_for_a_while,
+        change_address,
+    ],
+)
+async def test_audio_call_goes_on_over_the_network_that_is_there(
+    network: Network, traveller: Browser, happen: Callable[[Network], Awaitable[None]]
+) -> None:
+    """A new connection, the same conversation, and the microphone muted as it was."""
+    async with call_over_wifi(network, traveller) as (server, page):
+        call = await start_audio(server, page, muted=True)
+        await happen(network)
+        again = await check_it_goes_on(server, page, call)
+        assert await again.received.get() == {"type": "mute", "muted": True}
+        assert await page.page.evaluate(MICROPHONE_IS) == "live"
+        await check_loss_was_said(page)
+
+
+async def test_blackout_of_a_second_is_sat_out(network: Network, traveller: Browser) -> None:
+    """What was typed meanwhile arrives over the same connection."""
+    async with call_over_wifi(network, traveller) as (server, page):
+        call = await take_call(server, page)
+        await network.black_out()
+        await page.type("Can you hear me?")
+        await network.light_up()
+        assert (await call.received.get())["data"] == "Can you hear me?"
+        pings = call.pings
+        await until(lambda: call.pings > pings + 3)
+        assert server.calls == [call]
+
+
+async def test_page_that_was_opened_before_the_network_died_says_so_and_waits_for_it(
+    network: Network, traveller: Browser
+) -> None:
+    """Text typed meanwhile is kept, and sent when the network is back."""
+    async with call_over_wifi(network, traveller) as (server, page):
+        call = await take_call(server, page)
+        await network.a.leave()
+        await expect(page.notice).to_contain_text("The connection was lost.", timeout=20_000)
+        await page.type("Remember this.")
+        await network.a.join()
+        again = await next_call(server, timeout_s=BACK_WITHIN_S)
+        assert again.offer["session_id"] == call.session_id
+        assert (await again.received.get())["data"] == "Remember this."
+
+
+# -- two tabs ------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def real_server(browser: Browser) -> AsyncIterator[ServerProcess]:
+    async with ServerProcess() as server:
+        yield server
+
+
+async def open_tab(context: BrowserContext, url: str) -> CallPage:
+    page = CallPage(await context.new_page())
+    await page.page.goto(url)
+    return page
+
+
+async def duplicate_tab(page: CallPage) -> CallPage:
+    """As the browser's own command does it: the new tab has what the old one remembers."""
+    async with page.page.context.expect_page() as opened:
+        await page.page.evaluate("() => { window.open(location.href); }")
+    return CallPage(await opened.value)
+
+
+async def tab_of_the_same_session(page: CallPage) -> CallPage:
+    """The session in the address, as in a link."""
+    session = await page.page.evaluate(
+        "JSON.parse(sessionStorage.getItem('rtc.conversation')).sessionId"
+    )
+    return await open_tab(page.page.context, f"{page.page.url}#session={session}")
+
+
+def count_offers(page: CallPage) -> int:
+    return sum(one.endswith("/api/calls") for one in page.requests)
+
+
+@pytest.mark.parametrize("second_tab", [duplicate_tab, tab_of_the_same_session])
+async def test_newer_of_two_tabs_has_the_conversation_until_it_is_taken_back(
+    browser: Browser,
+    real_server: ServerProcess,
+    second_tab: Callable[[CallPage], Awaitable[CallPage]],
+) -> None:
+    """The older one says so, lets go of its microphone and stays quiet, whatever happens."""
+    context = await browser.new_context(permissions=["microphone"])
+    try:
+        await context.add_init_script(RECORD)
+        older = await open_tab(context, real_server.url)
+        await older.wait_connected(timeout_s=30)
+        await older.start_audio.click()
+        await expect(older.hang_up).to_be_visible()
+        await older.wait_connected()
+
+        newer = await second_tab(older)
+        await newer.wait_connected()
+        await expect(older.notice).to_contain_text("goes on in another window")
+        await expect(older.state).to_have_text("Not connected")
+        await expect(older.start_audio).to_be_visible()
+        assert await older.page.evaluate(MICROPHONE_IS) == "ended"
+
+        offers = count_offers(older)
+        await older.page.evaluate(SAY_ALL_IS_WELL)
+        await older.page.bring_to_front()
+        await ask(newer, "What is three times four?")
+        assert count_offers(older) == offers
+        await expect(older.notice).to_contain_text("goes on in another window")
+        await expect(newer.notice).to_be_hidden()
+
+        offers = count_offers(newer)
+        await older.page.get_by_role("button", name="Continue here").click()
+        await older.wait_connected()
+        await expect(newer.notice).to_contain_text("goes on in another window")
+        await expect(older.notice).to_be_hidden()
+        await newer.page.evaluate(SAY_ALL_IS_WELL)
+        await ask(older, "What is five times four?")
+        assert count_offers(newer) == offers
+        older.check_clean()
+        newer.check_clean()
+    finally:
+        await context.close()
+
+
+async def ask(page: CallPage, text: str) -> None:
+    answers = await page.rows("agent").count()
+    await page.type(text)
+    await expect(page.rows("agent")).to_have_count(answers + 1, timeout=30_000)
+    await expect(page.rows("agent").last).to_have_attribute("data-final", "true", timeout=30_000)
+
+
+# -- a new version -------------------------------------------------------------------------
+
+OLD_WORDS, NEW_WORDS = "Say something, or type it.", "Speak or write."
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def versioned(tmp_path: Path) -> AsyncIterator[StandInServer]:
+    """A server whose page ``renew`` changes; a copy of the real one."""
+    web_dir = tmp_path / "web"
+    await asyncio.to_thread(shutil.copytree, find_web_dir(), web_dir)
+    async with StandInServer(web_dir=web_dir) as server:
+        yield server
+
+
+async def renew(server: StandInServer, tmp_path: Path) -> None:
+    """Restart the server with a newer page, which differs in one of its modules."""
+    await server.stop()
+    words = tmp_path / "web" / "page" / "strings.js"
+    old = words.read_text()
+    assert OLD_WORDS in old
+    words.write_text(old.replace(OLD_WORDS, NEW_WORDS))
+    await server.start()
+
+
+def count_loads(page: CallPage) -> list[str]:
+    """The addresses of the loads to come, as they come."""
+    loads: list[str] = []
+    page.page.on("load", lambda loaded: loads.append(loaded.url))
+    return loads
+
+
+async def check_page_is_new_and_stays(server: StandInServer, page: CallPage) -> None:
+    """One load is enough: after a further restart of the same version the page is not loaded."""
+    loads = count_loads(page)
+    await expect(page.page.get_by_text(NEW_WORDS)).to_have_count(1)
+    await server.stop()
+    await expect(page.state).to_have_attribute("data-state", "reconnecting", timeout=20_000)
+    await server.start()
+    await take_call(server, page)
+    assert loads == []
+
+
+async def test_idle_page_is_renewed_with_its_server_and_keeps_the_conversation(
+    browser: Browser, versioned: StandInServer, tmp_path: Path
+) -> None:
+    async with open_call_page(browser, versioned.url, refused_requests=True) as page:
+        call = await take_call(versioned, page)
+        await page.type("I am Ada.")
+        call.send("text", data="Hello Ada.", turn=1)
+        call.send("turn", turn=1, turn_complete=True, interrupted=False)
+        await expect(page.rows("agent")).to_have_attribute("data-final", "true")
+        loads = count_loads(page)
+        await renew(versioned, tmp_path)
+        await until(lambda: len(loads) == 1)
+        again = await take_call(versioned, page)
+        assert again.offer["session_id"] == call.session_id
+        await expect(page.transcript.locator(".words")).to_have_text(["I am Ada.", "Hello Ada."])
+        await expect(page.notice).to_be_hidden()
+        assert len(loads) == 1
+        await check_page_is_new_and_stays(versioned, page)
+
+
+async def test_half_typed_message_is_not_lost_to_a_new_version(
+    browser: Browser, versioned: StandInServer, tmp_path: Path
+) -> None:
+    """The page goes on as it is and offers to be loaded anew."""
+    async with open_call_page(browser, versioned.url, refused_requests=True) as page:
+        call = await take_call(versioned, page)
+        await page.message.fill("I was about to say")
+        loads = count_loads(page)
+        await renew(versioned, tmp_path)
+        again = await take_call(versioned, page)
+        assert again.offer["session_id"] == call.session_id
+        reload = page.page.get_by_role("button", name="Reload")
+        await expect(reload).to_be_visible()
+        await expect(page.message).to_have_value("I was about to say")
+        await page.message.press("Enter")
+        assert (await again.received.get())["data"] == "I was about to say"
+        assert loads == []
+        await reload.click()
+        await until(lambda: len(loads) == 1)
+        await take_call(versioned, page)
+        await check_page_is_new_and_stays(versioned, page)
+
+
+async def test_audio_call_is_not_cut_off_by_a_new_version(
+    browser: Browser, versioned: StandInServer, tmp_path: Path
+) -> None:
+    """It goes on with its microphone on the new server, and the page offers to be loaded anew."""
+    async with open_call_page(
+        browser, versioned.url, refused_requests=True, init_script=RECORD
+    ) as page:
+        call = await start_audio(versioned, page)
+        loads = count_loads(page)
+        await renew(versioned, tmp_path)
+        again = await take_call(versioned, page)
+        assert again.has_audio
+        assert again.offer["session_id"] == call.session_id
+        assert await page.page.evaluate(MICROPHONE_IS) == "live"
+        reload = page.page.get_by_role("button", name="Reload")
+        await expect(reload).to_be_visible()
+        assert loads == []
+        await reload.click()
+        await until(lambda: len(loads) == 1)
+        renewed = await take_call(versioned, page)
+        assert renewed.offer["session_id"] == call.session_id
+        await check_page_is_new_and_stays(versioned, page)
+
+
+# -- leaving and returning -----------------------------------------------------------------
+
+
+@asynccontextmanager
+async def launch_chromium_with_its_cache() -> AsyncIterator[Browser]:
+    """Pages that are left are kept as they are, as for people; Playwright turns that off."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[*FLAGS, "--use-fake-device-for-media-stream"],
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def test_page_out_of_the_back_forward_cache_calls_again(server: StandInServer) -> None:
+    """Leaving hangs up and closes the microphone; coming back goes on with the session."""
+    async with (
+        launch_chromium_with_its_cache() as browser,
+        open_call_page(browser, server.url, init_script=RECORD) as page,
+    ):
+        call = await start_audio(server, page)
+        await page.type("I am Ada.")
+        await page.page.evaluate("""() => {
+          globalThis.shown = [];
+          addEventListener("pageshow", (event) => shown.push(event.persisted));
+        }""")
+        await page.page.goto(f"{server.url}client/problem.js")
+        async with asyncio.timeout(10):
+            await call.hung_up.wait()
+        await page.page.go_back()
+        again = await take_call(server, page)
+        assert await page.page.evaluate("shown") == [True]
+        assert await page.page.evaluate(MICROPHONE_IS) == "ended"
+        assert again.offer["session_id"] == call.session_id
+        assert not again.has_audio
+        await expect(page.rows("user")).to_have_count(1)
+        await expect(page.notice).to_be_hidden()
+
+
+# -- patience ------------------------------------------------------------------------------
+
+
+async def test_full_server_is_not_asked_before_it_said_whatever_the_browser_says(
+    browser: Browser, server: StandInServer
+) -> None:
+    """`online` and waking shorten a wait of the page's own, not one that the server asked for."""
+    server.refusals = [Refusal(503, "All lines are taken.", {"Retry-After": "4"})]
+    async with open_call_page(browser, server.url, refused_requests=True) as page:
+        await expect(page.notice).to_contain_text("All lines are taken.")
+        said_at = time.monotonic()
+        for _ in range(10):
+            await page.page.evaluate(SAY_ALL_IS_WELL)
+        assert server.refused == 1
+        await take_call(server, page)
+        assert time.monotonic() - said_at > 2
+        assert count_offers(page) == 2
+
+
+async def test_page_that_is_looked_at_again_does_not_wait_for_its_timer(browser: Browser) -> None:
+    """After many failures the waits are long; who comes back does not have to sit one out."""
+    async with (
+        StandInServer() as server,
+        open_call_page(browser, server.url, refused_requests=True, init_script=SLOW_TIMERS) as page,
+    ):
+        call = await take_call(server, page)
+        await server.stop()
+        await page.page.evaluate("slowTimers()")
+        await expect(page.state).to_have_attribute("data-state", "reconnecting", timeout=20_000)
+        await server.start()
+        await page.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        again = await take_call(server, page)
+        assert again.offer["session_id"] == call.session_id
