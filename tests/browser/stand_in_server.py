@@ -43,21 +43,15 @@ class Refusal:
 class StandInCall:
     """One call: what the page offered, and both directions of its data channel.
 
-<<<<<<< HEAD
-=======
     Pings are answered and counted; they are not among what was ``received``.
     """
 
->>>>>>> comeback
     def __init__(
         self,
         offer: dict[str, Any],
         headers: Mapping[str, str],
-<<<<<<< HEAD
-        make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack,
-=======
+        make_track: Callable[[], MediaStreamTrack],
         on_open: Callable[[StandInCall], None],
->>>>>>> comeback
     ) -> None:
         self.offer = offer
         self._make_track = make_track
@@ -132,13 +126,6 @@ class StandInCall:
         else:
             self.received.put_nowait(message)
 
-    def _on_message(self, data: str) -> None:
-        message = json.loads(data)
-        if message["type"] == "ping":
-            self.send("pong", t=message["t"])
-        else:
-            self.received.put_nowait(message)
-
 
 class StandInServer:
     """Serves on a free port of ``host`` from ``async with`` until its end.
@@ -159,13 +146,8 @@ class StandInServer:
         self.refused = 0
         self.forget_sessions = False
         self.page_fingerprint: str | None = None
-<<<<<<< HEAD
         self.make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack
-        self._page = Page(find_web_dir())
-        self._placed: asyncio.Queue[StandInCall] = asyncio.Queue()
-=======
         self._opened: asyncio.Queue[StandInCall] = asyncio.Queue()
->>>>>>> comeback
 
     @property
     def url(self) -> str:
@@ -229,11 +211,9 @@ class StandInServer:
                 headers=refusal.headers,
                 content_type="application/problem+json",
             )
-<<<<<<< HEAD
-        call = StandInCall(await request.json(), request.headers, self.make_track)
-=======
-        call = StandInCall(await request.json(), request.headers, self._opened.put_nowait)
->>>>>>> comeback
+        call = StandInCall(
+            await request.json(), request.headers, self.make_track, self._opened.put_nowait
+        )
         if self.forget_sessions:
             call.resumed = False
         self.calls.append(call)
