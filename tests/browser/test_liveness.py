@@ -21,6 +21,7 @@ async ({ events, untilMs, tickMs }) => {
     for (const [atMs, what, packets] of events) {
       if (atMs <= nowMs - tickMs || atMs > nowMs) continue;
       if (what === "heard") rule.heard();
+      if (what === "answered") rule.answered();
       if (what === "received") rule.received(packets, nowMs);
       if (what === "suspect") rule.suspect(nowMs);
       if (what === "sleep") nowMs += packets;
@@ -81,12 +82,20 @@ async def test_packets_show_that_the_path_is_there_while_an_answer_is_sent_again
     assert result["deadAtMs"] is None
 
 
-async def test_other_end_that_sends_packets_but_never_answers_is_given_up_in_the_end(
+async def test_other_end_that_sends_packets_but_answers_no_more_is_given_up_in_the_end(
     browser: Browser, server: StandInServer
 ) -> None:
     packets: list[Event] = [(ms, "received", ms) for ms in range(1_000, 60_000, 250)]
-    result = await live_through(browser, server, packets)
+    result = await live_through(browser, server, [(500, "answered"), *packets])
     assert 8_000 <= result["deadAtMs"] <= 10_000
+
+
+async def test_other_end_that_never_answered_a_ping_is_not_gone_when_it_does_not(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Another server may not know them; its packets show that it is there."""
+    packets: list[Event] = [(ms, "received", ms) for ms in range(1_000, 60_000, 250)]
+    assert (await live_through(browser, server, packets))["deadAtMs"] is None
 
 
 async def test_same_count_of_packets_is_no_sign_of_life(

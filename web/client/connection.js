@@ -305,6 +305,7 @@ export class Connection extends EventTarget {
     this.#liveness?.heard();
     const message = parse(data);
     if (message === null) return;
+    if (message.type === "pong") this.#liveness?.answered();
     if (message.type === "ready") this.#onReady();
     if (message.type === "error" && !message.retryable) {
       const facts = { message: message.message, retryable: false };

@@ -33,6 +33,8 @@ export class LivenessRule {
   #patienceMs = PATIENCE_MS;
   /** When the other end is given up whatever comes, but an answer. */
   #lastDeadline = Infinity;
+  /** Whether pings are answered at all: who never did is not gone when he does not. */
+  #isAnswered = false;
   #packets = Infinity;
 
   /** @param {number} nowMs */
@@ -51,6 +53,12 @@ export class LivenessRule {
     this.#deadline = Infinity;
     this.#lastDeadline = Infinity;
     this.#patienceMs = PATIENCE_MS;
+  }
+
+  /** It was the answer to a ping. */
+  answered() {
+    this.#isAnswered = true;
+    this.heard();
   }
 
   /**
@@ -89,7 +97,8 @@ export class LivenessRule {
       this.heard();
       return this.suspect(nowMs);
     }
-    if (nowMs >= Math.min(this.#deadline, this.#lastDeadline)) return "dead";
+    if (nowMs >= this.#deadline) return "dead";
+    if (this.#isAnswered && nowMs >= this.#lastDeadline) return "dead";
     return nowMs < this.#pingDueAt ? "wait" : this.#pingAt(nowMs);
   }
 
@@ -145,6 +154,11 @@ export class Liveness {
   /** A message came from the other end. */
   heard() {
     this.#rule.heard();
+  }
+
+  /** It was the answer to a ping. */
+  answered() {
+    this.#rule.answered();
   }
 
   /** May be called twice. */
