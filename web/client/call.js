@@ -228,6 +228,7 @@ export class Call extends EventTarget {
    *   before stands
    */
   async start({ microphone = this.#offer.modality !== "text" } = {}) {
+    if (this.#listening.signal.aborted) throw new Error("A closed call is not started again.");
     this.#redial.reset();
     if (microphone === false) {
       this.#hasAudio = false;
@@ -242,6 +243,7 @@ export class Call extends EventTarget {
 
   /** Goes on at once and as it was, for who does not want to wait for the next try. */
   redial() {
+    if (this.#listening.signal.aborted) return;
     this.#redial.reset();
     this.#connect();
   }
@@ -284,6 +286,7 @@ export class Call extends EventTarget {
    * @param {string} text
    */
   sendText(text) {
+    if (this.#listening.signal.aborted) return;
     const message = { type: "text", mime_type: "text/plain", data: text };
     if (this.#line === Line.UP && this.#send(message)) return;
     this.#unsent.push(text);

@@ -16,6 +16,7 @@ import { Preferences } from "./preferences.js";
 import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
 import { PAGE, WORDS, answeredIn, nowUsing, tryingAgain } from "./strings.js";
+import { tab } from "./storage.js";
 import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./transcript_view.js";
 import { translate } from "./translate.js";
@@ -69,7 +70,7 @@ class App {
     this.#listenToPerson();
     this.#listenToHeader();
     this.#onTranscriptChanged();
-    this.#chooseSpeaker();
+    this.#call.setSpeaker(this.#preferences.choices.speaker).catch(() => {}); // used when it comes
     this.#call.start({ microphone: false });
   }
 
@@ -317,7 +318,7 @@ class App {
     this.#wasHeld = false;
     this.#latency.hidden = true;
     this.#notice.hide();
-    sessionStorage.removeItem(TRANSCRIPT_KEY);
+    tab.write(TRANSCRIPT_KEY, null);
     if (hadAudio) this.#startAudio();
     else this.#call.start({ microphone: false });
     this.#composer.focus();
@@ -406,23 +407,14 @@ class App {
   }
 
   #restore() {
-    try {
-      const stored = sessionStorage.getItem(TRANSCRIPT_KEY);
-      if (stored === null) return;
-      this.#transcript.restore(JSON.parse(stored));
-      this.#wasHeld = true;
-    } catch {
-      // Another version of the page wrote it: this one begins with an empty page.
-    }
+    const stored = tab.read(TRANSCRIPT_KEY);
+    if (stored === null) return;
+    this.#transcript.restore(stored);
+    this.#wasHeld = true;
   }
 
   #store() {
-    if (this.#transcript.isEmpty) return;
-    try {
-      sessionStorage.setItem(TRANSCRIPT_KEY, JSON.stringify(this.#transcript.entries));
-    } catch {
-      sessionStorage.removeItem(TRANSCRIPT_KEY); // It is full: a reload begins with an empty page.
-    }
+    if (!this.#transcript.isEmpty) tab.write(TRANSCRIPT_KEY, this.#transcript.entries);
   }
 }
 
@@ -435,9 +427,9 @@ class App {
 function takeFragment() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const token = fragment.get("token");
-  if (token) sessionStorage.setItem(TOKEN_KEY, token);
+  if (token) tab.write(TOKEN_KEY, token);
   if (location.hash) history.replaceState(null, "", location.pathname + location.search);
-  return { token: sessionStorage.getItem(TOKEN_KEY), sessionId: fragment.get("session") };
+  return { token: token ?? tab.read(TOKEN_KEY), sessionId: fragment.get("session") };
 }
 
 translate(document);

@@ -4,6 +4,8 @@
  * @module preferences
  */
 
+import { visits } from "./storage.js";
+
 const STORAGE_KEY = "rtc.preferences";
 
 /**
@@ -27,15 +29,8 @@ const DEFAULTS = Object.freeze({
 });
 
 export class Preferences {
-  #storage;
   /** @type {Choices} */
-  #choices;
-
-  /** @param {Storage} [storage] */
-  constructor(storage = localStorage) {
-    this.#storage = storage;
-    this.#choices = { ...DEFAULTS, ...this.#read() };
-  }
+  #choices = { ...DEFAULTS, ...remembered() };
 
   /** @returns {Readonly<Choices>} */
   get choices() {
@@ -45,11 +40,7 @@ export class Preferences {
   /** @param {Partial<Choices>} choices */
   choose(choices) {
     Object.assign(this.#choices, choices);
-    try {
-      this.#storage.setItem(STORAGE_KEY, JSON.stringify(this.#choices));
-    } catch {
-      // Storage is full or forbidden: the choice holds until the page is left.
-    }
+    visits.write(STORAGE_KEY, this.#choices);
   }
 
   /** @returns {MediaTrackConstraints} what the microphone is to be opened with */
@@ -58,19 +49,13 @@ export class Preferences {
     const processing = { echoCancellation, noiseSuppression, autoGainControl };
     return microphone ? { ...processing, deviceId: { ideal: microphone } } : processing;
   }
+}
 
-  /** @returns {Partial<Choices>} those of an earlier visit that still are choices */
-  #read() {
-    /** @type {Record<string, unknown>} */
-    let stored = {};
-    try {
-      stored = JSON.parse(this.#storage.getItem(STORAGE_KEY) ?? "{}");
-    } catch {
-      // Another version wrote it, or storage is forbidden.
-    }
-    const known = Object.entries(DEFAULTS).filter(
-      ([name, value]) => typeof stored?.[name] === typeof value,
-    );
-    return Object.fromEntries(known.map(([name]) => [name, stored[name]]));
-  }
+/** @returns {Partial<Choices>} those of an earlier visit that still are choices */
+function remembered() {
+  const stored = visits.read(STORAGE_KEY);
+  const known = Object.entries(DEFAULTS).filter(
+    ([name, value]) => typeof stored?.[name] === typeof value,
+  );
+  return Object.fromEntries(known.map(([name]) => [name, stored[name]]));
 }
