@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pytest
 from av import open as open_media
-from playwright.async_api import Browser, CDPSession
+from playwright.async_api import Browser, CDPSession, expect
 
 from tests.browser.scenes import SCENES, open_stage
 from tests.browser.server_process import RESULTS
@@ -76,3 +76,25 @@ def check_picture(picture: bytes, width: int, height: int) -> None:
     pixels = frame.to_ndarray(format="gray")
     rows = (pixels.max(axis=1).astype(int) - pixels.min(axis=1)) > 24
     assert rows.mean() > 0.05, "hardly a row of the picture has anything on it"
+
+
+async def test_picture_for_the_readme(browser: Browser, server: StandInServer) -> None:
+    """An audio call in which the agent speaks, with the panel of call details beside it."""
+    async with open_stage(browser, server, size=(1280, 800)) as stage:
+        await SCENES["panel"](stage)
+        last = "And what about Sunday?"
+        stage.call.send("transcript", role="user", text=last, final=True, turn=2)
+        answer = "On Sunday clouds come in from the sea, and it stays"
+        for text in (answer[:-16], answer):
+            stage.call.send("transcript", role="agent", text=text, final=False, turn=2)
+        await stage.be("speaking")
+        stage.call.send("agent", name="travel agent")
+        await expect(stage.page.rows("agent").last).to_contain_text("it stays")
+        await expect(stage.page.page).to_have_title("travel agent")
+        await stage.hear(agents=0.7)
+        await stage.page.page.mouse.move(0, 0)
+        await stage.page.page.evaluate(DRAWN)
+        session = await stage.page.page.context.new_cdp_session(stage.page.page)
+        picture = await take_picture(session, "readme.png")
+        check_picture(picture, 1280, 800)
+        assert len(picture) < 300_000
