@@ -225,7 +225,7 @@ async def _muted(stage: Stage) -> None:
     await stage.start_audio()
     await _speak(stage)
     await stage.page.mute.click()
-    await expect(stage.page.mute).to_have_attribute("aria-pressed", "true")
+    await expect(stage.page.mute).to_have_attribute("data-muted", "true")
 
 
 async def _hold_to_talk(stage: Stage) -> None:

@@ -230,7 +230,7 @@ async def test_mute_is_told_and_silences_the_track(browser: Browser, server: Sta
             await page.mute.click()
             assert await call.received.get() == {"type": "mute", "muted": muted}
             assert await page.page.evaluate(is_open) is not muted
-            await expect(page.mute).to_have_attribute("aria-pressed", str(muted).lower())
+            await expect(page.mute).to_have_attribute("data-muted", str(muted).lower())
 
 
 async def test_mute_outlives_a_lost_connection(browser: Browser, server: StandInServer) -> None:

@@ -196,7 +196,7 @@ async def test_audio_call_goes_on_after_the_lid_was_closed(
             await asyncio.sleep(ASLEEP_S)
         again = await check_it_goes_on(server, page, call)
         assert await again.received.get() == {"type": "mute", "muted": True}
-        await expect(page.mute).to_have_attribute("aria-pressed", "true")
+        await expect(page.mute).to_have_attribute("data-muted", "true")
         assert await page.page.evaluate(MICROPHONE_IS) == "live"
         await check_loss_was_said(page)
 

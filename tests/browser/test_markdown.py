@@ -364,6 +364,13 @@ async def test_markup_is_not_read_out(page: CallPage) -> None:
     )
 
 
+async def test_cells_and_items_are_apart_when_they_are_read_aloud(page: CallPage) -> None:
+    """A screen reader must not run them together."""
+    text = "| Train | Leaves |\n| --- | --- |\n| IC 523 | 08:09 |\n\n- Book\n- Go"
+    spoken = await page.page.evaluate("(text) => plainText(text)", text)
+    assert spoken == "Train, Leaves\nIC 523, 08:09\n\nBook\nGo"
+
+
 # -- hostile text --------------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ class App {
 
   #agentState = "initializing";
   #followsEnd = true;
+  #scrolledTo = 0;
   /** Whether the person has started audio, and not hung up since. */
   #wantsAudio = false;
   /** Fingerprint of the page that the server had when this one was loaded. */
@@ -349,12 +350,14 @@ class App {
     let words = state;
     if (!hasAudio && state === "listening") words = "ready";
     if (!hasAudio && state === "speaking") words = "answering";
-    this.#stage.show(state, { words, muted: hasAudio && isMuted });
+    const { holdToTalk } = this.#preferences.choices;
+    const closed = hasAudio && isMuted ? (holdToTalk ? "hold" : "muted") : "";
+    this.#stage.show(state, { words, closed });
     this.#stage.resize(this.#transcript.isEmpty ? "large" : hasAudio ? "small" : "hidden");
     this.#controls.show({
       audio: hasAudio,
       muted: isMuted,
-      holdToTalk: this.#preferences.choices.holdToTalk,
+      holdToTalk,
       answering: line === Line.UP && (state === "speaking" || state === "thinking"),
     });
   }
@@ -392,7 +395,10 @@ class App {
   /** The newest row is kept in sight, unless the person has scrolled up. */
   #noteScroll() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
-    this.#followsEnd = scrollHeight - scrollTop - clientHeight < 80;
+    const isNearEnd = scrollHeight - scrollTop - clientHeight < 80;
+    // Words that came since the page scrolled by itself are not a person scrolling up.
+    if (isNearEnd || scrollTop < this.#scrolledTo) this.#followsEnd = isNearEnd;
+    this.#scrolledTo = scrollTop;
   }
 
   #scrollToEnd() {

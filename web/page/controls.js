@@ -63,7 +63,7 @@ export class Controls extends EventTarget {
       this.#hangUp.hidden = !audio;
       this.#interrupt.hidden = !answering;
     });
-    this.#mute.setAttribute("aria-pressed", String(muted));
+    this.#mute.dataset.muted = String(muted);
     this.#muteText.textContent = muted ? WORDS.unmute : WORDS.mute;
     this.#holdText.textContent = this.#isTalking ? WORDS.talking : PAGE.hold;
     this.#hold.classList.toggle("pressed", this.#isTalking);

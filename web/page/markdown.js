@@ -110,8 +110,31 @@ export class Markdown {
  */
 export function plainText(text) {
   const { tokens } = read(text);
-  const blocks = tokens.map((token) => new Builder(NODES).block(token).textContent ?? "");
-  return blocks.join("\n\n").trim();
+  const blocks = tokens.map((token) => wordsOf(new Builder(NODES).block(token)).trim());
+  return blocks.filter(Boolean).join("\n\n");
+}
+
+/** What stands apart on the page is apart when it is read aloud. */
+const APART = new Map([
+  ["TD", ", "],
+  ["TH", ", "],
+  ["TR", "\n"],
+  ["LI", "\n"],
+  ["P", "\n"],
+  ["PRE", "\n"],
+  ["FIGCAPTION", "\n"],
+  ["DIV", "\n"],
+]);
+
+/**
+ * @param {Node} node
+ * @returns {string}
+ */
+function wordsOf(node) {
+  if (node instanceof Text) return node.data;
+  const words = [...node.childNodes].map(wordsOf).join("");
+  const end = APART.get(node.nodeName);
+  return end === undefined ? words : `${words.replace(/[,\s]+$/, "")}${end}`;
 }
 
 /** The lexer, with an end to how deep and how long it reads. */

@@ -23,9 +23,10 @@ export class Stage {
    * @param {string} state  a key of `STATES`
    * @param {object} [how]
    * @param {string} [how.words]  another key of `STATES`, where the words differ
-   * @param {boolean} [how.muted]  whether the microphone is closed
+   * @param {"muted" | "hold" | ""} [how.closed]  why the microphone is closed; empty: it is not
    */
-  show(state, { words = state, muted = false } = {}) {
+  show(state, { words = state, closed = "" } = {}) {
+    const muted = closed !== "";
     const sentences = /** @type {Record<string, string>} */ (STATES);
     document.body.dataset.state = state;
     this.#element.dataset.state = state;
@@ -33,7 +34,8 @@ export class Stage {
     this.#chip.dataset.state = state;
     this.#chip.dataset.muted = String(muted);
     // Nobody is heard through a closed microphone.
-    const text = muted && state === "listening" ? STATES.muted : (sentences[words] ?? state);
+    const shown = muted && state === "listening" ? closed : words;
+    const text = sentences[shown] ?? state;
     if (this.#chipText.textContent !== text) this.#chipText.textContent = text;
     this.#word.textContent = text;
   }

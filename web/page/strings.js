@@ -30,7 +30,7 @@ export const PAGE = Object.freeze({
   escape: "Esc",
   hold: "Hold to talk",
   holdHint: "Hold while you speak (space bar)",
-  panel: "Statistics",
+  panel: "Call details",
   panelHint: "Statistics, latency and events of the call",
   settings: "Settings",
   more: "More",
@@ -76,6 +76,7 @@ export const STATES = Object.freeze({
   ready: "Ready",
   answering: "Answering",
   muted: "Muted",
+  hold: "Hold to talk",
 });
 
 /**
