@@ -550,6 +550,7 @@ async def launch_chromium_with_its_cache() -> AsyncIterator[Browser]:
             await browser.close()
 
 
+@pytest.mark.usefixtures("browser")
 async def test_page_out_of_the_back_forward_cache_calls_again(server: StandInServer) -> None:
     """Leaving hangs up; coming back is no load, and goes on with the session."""
     async with (
@@ -565,7 +566,7 @@ async def test_page_out_of_the_back_forward_cache_calls_again(server: StandInSer
         await page.page.goto("data:text/html,<p>Elsewhere</p>")
         async with asyncio.timeout(10):
             await call.hung_up.wait()
-        await page.page.evaluate("history.back()")
+        await page.page.go_back(wait_until="commit")
         again = await take_call(server, page)
         assert await page.page.evaluate("shown") == [True]
         assert again.offer["session_id"] == call.session_id
@@ -573,6 +574,7 @@ async def test_page_out_of_the_back_forward_cache_calls_again(server: StandInSer
         await expect(page.notice).to_be_hidden()
 
 
+@pytest.mark.usefixtures("browser")
 async def test_page_that_is_left_in_an_audio_call_is_silent_when_one_comes_back(
     server: StandInServer,
 ) -> None:

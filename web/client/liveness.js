@@ -4,16 +4,16 @@
  * ICE takes five seconds to call a path `disconnected` and fifteen to give it up, and after a
  * laptop's sleep it begins to count only then. A ping on the data channel knows sooner.
  * A conversation goes on within five seconds of a change of address that nobody tells the page
- * of: this takes three and a half of them at most.
+ * of: this takes three of them at most.
  *
  * @module liveness
  */
 
 const TICK_MS = 250;
 const PING_EVERY_MS = 1_000;
-/** A path on which nothing at all has come for so long after a ping is gone. */
+/** A path on which nothing at all has come for so long is gone… */
 const PATIENCE_MS = 2_500;
-/** The same, where something happened to the network or to the device. */
+/** …if a ping has had this long to be answered, which is enough where something happened. */
 const SUSPICION_MS = 1_500;
 /**
  * Packets do come, but no answer: lost ones are being sent again, which takes seconds each time
@@ -29,7 +29,9 @@ export class LivenessRule {
   #tickedAt;
   /** When the path is given up if nothing comes; moves on with each packet. */
   #deadline = Infinity;
-  /** How long that is from the last packet. */
+  /** When anything came the last time. */
+  #signAt;
+  /** How long a silence may be. */
   #patienceMs = PATIENCE_MS;
   /** When the other end is given up whatever comes, but an answer. */
   #lastDeadline = Infinity;
@@ -40,6 +42,7 @@ export class LivenessRule {
   /** @param {number} nowMs */
   constructor(nowMs) {
     this.#tickedAt = nowMs;
+    this.#signAt = nowMs;
     this.#pingDueAt = nowMs + PING_EVERY_MS;
   }
 
@@ -48,17 +51,26 @@ export class LivenessRule {
     return this.#deadline !== Infinity;
   }
 
-  /** A message came from the other end. */
-  heard() {
+  /**
+   * A message came from the other end.
+   *
+   * @param {number} nowMs
+   */
+  heard(nowMs) {
+    this.#signAt = nowMs;
     this.#deadline = Infinity;
     this.#lastDeadline = Infinity;
     this.#patienceMs = PATIENCE_MS;
   }
 
-  /** It was the answer to a ping. */
-  answered() {
+  /**
+   * It was the answer to a ping.
+   *
+   * @param {number} nowMs
+   */
+  answered(nowMs) {
     this.#isAnswered = true;
-    this.heard();
+    this.heard(nowMs);
   }
 
   /**
@@ -71,6 +83,7 @@ export class LivenessRule {
     const isMore = packets > this.#packets;
     this.#packets = packets;
     if (!isMore || !this.isWaiting) return;
+    this.#signAt = nowMs;
     this.#deadline = nowMs + this.#patienceMs;
   }
 
@@ -94,7 +107,7 @@ export class LivenessRule {
     this.#tickedAt = nowMs;
     if (slept) {
       // What came meanwhile has not been looked at yet: ask once more before giving up.
-      this.heard();
+      this.heard(nowMs);
       return this.suspect(nowMs);
     }
     if (nowMs >= this.#deadline) return "dead";
@@ -109,7 +122,8 @@ export class LivenessRule {
   #pingAt(nowMs) {
     this.#pingDueAt = nowMs + PING_EVERY_MS;
     this.#lastDeadline = Math.min(this.#lastDeadline, nowMs + UNANSWERED_MS);
-    this.#deadline = Math.min(this.#deadline, nowMs + this.#patienceMs);
+    const answerDueAt = Math.max(this.#signAt + this.#patienceMs, nowMs + SUSPICION_MS);
+    this.#deadline = Math.min(this.#deadline, answerDueAt);
     return "ping";
   }
 }
@@ -153,12 +167,12 @@ export class Liveness {
 
   /** A message came from the other end. */
   heard() {
-    this.#rule.heard();
+    this.#rule.heard(now());
   }
 
   /** It was the answer to a ping. */
   answered() {
-    this.#rule.answered();
+    this.#rule.answered(now());
   }
 
   /** May be called twice. */
