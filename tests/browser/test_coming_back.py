@@ -501,6 +501,9 @@ async def test_half_typed_message_is_not_lost_to_a_new_version(
         reload = page.page.get_by_role("button", name="Reload")
         await expect(reload).to_be_visible()
         await expect(page.message).to_have_value("I was about to say")
+        await page.message.press("Enter")
+        assert (await again.received.get())["data"] == "I was about to say"
+        await expect(reload).to_be_visible()
         assert loads == []
         await reload.click()
         await until(lambda: len(loads) == 1)

@@ -54,6 +54,7 @@ class App {
   #wantsAudio = false;
   /** Fingerprint of the page that the server had when this one was loaded. */
   #page = "";
+  #isStale = false;
   /** Whether it has been said that the line is down. */
   #isBackNews = false;
   /** Whether the server has heard any of what the transcript shows. */
@@ -101,8 +102,9 @@ class App {
   #onConfig({ agent, page }) {
     this.#showAgent(agent);
     if (page === undefined) return;
-    if (this.#page !== "" && this.#page !== page) this.#onStale();
-    else this.#page = page;
+    if (this.#page === "") this.#page = page;
+    this.#isStale = this.#page !== page;
+    if (this.#isStale) this.#onStale();
   }
 
   /** The server was renewed under the page. Nothing is lost by a reload, but a word half typed. */
@@ -113,6 +115,11 @@ class App {
       return;
     }
     this.#notice.show("stale", { action: WORDS.reload, act: () => location.reload() });
+  }
+
+  /** Hides what has been dealt with; that the page is of yesterday is not. */
+  #settleNotice() {
+    if (this.#notice.code !== "stale") this.#notice.hide();
   }
 
   /** @param {ServerMessage} message */
@@ -161,7 +168,8 @@ class App {
       this.#stage.hearOwn(null);
     }
     if (line === Line.UP) {
-      if (this.#notice.code !== "stale") this.#notice.hide();
+      this.#settleNotice();
+      if (this.#isStale) this.#onStale(); // another problem may have been shown meanwhile
       if (this.#isBackNews) this.#announce(WORDS.connected);
       this.#isBackNews = false;
     }
@@ -196,7 +204,7 @@ class App {
   // -------------------------------------------------------------------- media
 
   async #startAudio() {
-    this.#notice.hide();
+    this.#settleNotice();
     this.#controls.showStarting(true);
     try {
       this.#call.mute(this.#preferences.choices.holdToTalk);
@@ -296,7 +304,7 @@ class App {
 
   /** @param {string} text */
   #sendTyped(text) {
-    this.#notice.hide();
+    this.#settleNotice();
     this.#followsEnd = true;
     this.#transcript.addTyped(text);
     this.#call.sendText(text);
@@ -318,7 +326,7 @@ class App {
     this.#transcript.clear();
     this.#wasHeld = false;
     this.#latency.hidden = true;
-    this.#notice.hide();
+    this.#settleNotice();
     tab.write(TRANSCRIPT_KEY, null);
     if (hadAudio) this.#startAudio();
     else this.#call.start({ microphone: false });
