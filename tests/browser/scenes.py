@@ -5,7 +5,6 @@ The tests of looks, of accessibility and of translation all go through these sce
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.chromium import CallPage, open_call_page
 from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
+from tests.browser.taken_calls import take_call
 
-__all__ = ["HOOKS", "SCENES", "TIMEOUT_MS", "Stage", "open_stage", "take_call"]
+__all__ = ["HOOKS", "SCENES", "TIMEOUT_MS", "Stage", "open_stage"]
 
 TIMEOUT_MS = 20_000
 """The machine may be busy with other tests."""
@@ -101,14 +101,6 @@ class Stage:
 
     async def stretch_waits(self) -> None:
         await self.page.page.evaluate("() => { waitsTake = 1000; }")
-
-
-async def take_call(server: StandInServer, page: CallPage) -> StandInCall:
-    """The call that the page has placed, shown as connected."""
-    async with asyncio.timeout(TIMEOUT_MS / 1000):
-        call = await server.next_call()
-    await page.wait_connected()
-    return call
 
 
 @asynccontextmanager

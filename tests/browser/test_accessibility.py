@@ -17,8 +17,9 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.browser.chromium import open_call_page
 from tests.browser.fit import misfits_of
-from tests.browser.scenes import SCENES, TIMEOUT_MS, Stage, open_stage, take_call
+from tests.browser.scenes import SCENES, TIMEOUT_MS, Stage, open_stage
 from tests.browser.stand_in_server import StandInServer
+from tests.browser.taken_calls import take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
 

@@ -8,8 +8,9 @@ import re
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.chromium import CallPage, launch_chromium, open_call_page
-from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
+from tests.browser.chromium import launch_chromium, open_call_page
+from tests.browser.stand_in_server import Refusal, StandInServer
+from tests.browser.taken_calls import take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
 
@@ -22,14 +23,6 @@ globalThis.RTCPeerConnection = class extends Original {
 };
 """
 """No relay is configured, so that the browser gathers no candidate at all."""
-
-
-async def take_call(server: StandInServer, page: CallPage) -> StandInCall:
-    """The call that the page has placed, shown as connected."""
-    async with asyncio.timeout(20):
-        call = await server.next_call()
-    await page.wait_connected()
-    return call
 
 
 # -- text ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tests.browser.chromium import CHROMIUM, FLAGS, CallPage, open_call_page
 from tests.browser.network import Network, NetworkUnavailableError
 from tests.browser.server_process import ServerProcess
 from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
+from tests.browser.taken_calls import take_audio_call, take_call
 from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
@@ -67,16 +68,8 @@ async def next_call(server: StandInServer, *, timeout_s: float = 20) -> StandInC
         return await server.next_call()
 
 
-async def take_call(server: StandInServer, page: CallPage) -> StandInCall:
-    call = await next_call(server)
-    await page.wait_connected()
-    return call
-
-
 async def start_audio(server: StandInServer, page: CallPage, *, muted: bool = False) -> StandInCall:
-    await take_call(server, page)
-    await page.start_audio.click()
-    call = await take_call(server, page)
+    call = await take_audio_call(server, page)
     if muted:
         await page.mute.click()
         assert await call.received.get() == {"type": "mute", "muted": True}

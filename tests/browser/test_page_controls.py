@@ -13,6 +13,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.chromium import CallPage, open_call_page
 from tests.browser.stand_in_server import StandInCall, StandInServer
+from tests.browser.taken_calls import take_audio_call, take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
 
@@ -31,21 +32,6 @@ PASTE_A_PICTURE = """async (type) => {
   const paste = new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
   document.querySelector("#text").dispatchEvent(paste);
 }"""
-
-
-async def take_call(server: StandInServer, page: CallPage) -> StandInCall:
-    """The call that the page has placed, shown as connected."""
-    async with asyncio.timeout(20):
-        call = await server.next_call()
-    await page.wait_connected()
-    return call
-
-
-async def take_audio_call(server: StandInServer, page: CallPage) -> StandInCall:
-    """An audio call that the person has started."""
-    await take_call(server, page)
-    await page.start_audio.click()
-    return await take_call(server, page)
 
 
 async def next_message(call: StandInCall) -> dict[str, Any]:

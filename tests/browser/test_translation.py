@@ -12,8 +12,9 @@ from playwright.async_api import Browser, Locator, Route
 from rtc_server.page import HEADERS, find_web_dir
 from tests.browser.chromium import CallPage
 from tests.browser.fit import misfits_of
-from tests.browser.scenes import HOOKS, SCENES, Stage, take_call
+from tests.browser.scenes import HOOKS, SCENES, Stage
 from tests.browser.stand_in_server import StandInServer
+from tests.browser.taken_calls import take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
 
