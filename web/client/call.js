@@ -31,7 +31,9 @@
 
 import { Connection, ConnectionState } from "./connection.js";
 import { Loudspeaker } from "./loudspeaker.js";
+import { Memory } from "./memory.js";
 import { Microphone } from "./microphone.js";
+import { Outbox } from "./outbox.js";
 import { encodePicture } from "./picture.js";
 import { Redial } from "./redial.js";
 import { CallStatistics } from "./statistics.js";
@@ -75,23 +77,20 @@ export const Line = Object.freeze({
 
 /** A connection that stood this long was a good one: the next wait is short again. */
 const GOOD_CONNECTION_MS = 5_000;
-const UNSENT_TEXTS_MAX = 20;
 /** People let go of the button with their last sound; it is on its way for this long. */
 const RELEASE_MS = 150;
-
-const STORAGE_KEY = "rtc.conversation";
 
 export class Call extends EventTarget {
   #url;
   #token;
-  #storage;
+  #memory;
   #offer;
   #line = /** @type {string} */ (Line.DOWN);
   /** @type {Connection | null} */
   #connection = null;
   /** The connection that the current one takes over. @type {Connection | null} */
   #replaced = null;
-  #microphone = new Microphone();
+  #microphone = new Microphone((track) => this.#sendTrack(track));
   #loudspeaker;
   #statistics = new CallStatistics();
   #hasAudio = false;
@@ -102,7 +101,7 @@ export class Call extends EventTarget {
   #isActive = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #release;
-  /** @type {{sessionId?: string, resumeToken?: string}} */
+  /** @type {import("./memory.js").Known} */
   #known;
   #callId = "";
   #redial = new Redial();
@@ -111,8 +110,9 @@ export class Call extends EventTarget {
   #redialTimer;
   /** What the server asked for when it refused the last call; as of `Date.now`. */
   #notBefore = 0;
-  /** @type {string[]} Typed while the line was not up. */
-  #unsent = [];
+  #outbox = new Outbox();
+  /** Whether the browser is asking the person for the microphone. */
+  #isOpening = false;
   #listening = new AbortController();
 
   /**
@@ -143,13 +143,16 @@ export class Call extends EventTarget {
     super();
     this.#url = url;
     this.#token = token;
-    this.#storage = storage;
+    this.#memory = new Memory(storage, token);
     this.#offer = { user_id: userId, agent, modality, run_config: runConfig };
-    this.#known = sessionId ? { sessionId } : remembered(storage);
+    const known = this.#memory.read();
+    this.#known = sessionId && sessionId !== known.sessionId ? { sessionId } : known;
     this.#loudspeaker = new Loudspeaker(element);
     this.#loudspeaker.addEventListener("blocked", () => this.#emit("blocked", null));
     this.#loudspeaker.addEventListener("device", (event) => this.#emit("speaker", detailOf(event)));
-    this.#microphone.addEventListener("change", (event) => this.#onMicrophone(detailOf(event)));
+    this.#microphone.addEventListener("change", (event) =>
+      this.#emit("microphone", detailOf(event)),
+    );
     const heeded = { signal: this.#listening.signal };
     addEventListener("online", () => this.#onOnline(), heeded);
     document.addEventListener("resume", () => this.#onWake(), heeded);
@@ -173,6 +176,11 @@ export class Call extends EventTarget {
 
   get isMuted() {
     return this.#isMuted;
+  }
+
+  /** Whether there is text that the server is not known to have. */
+  get hasUnsent() {
+    return !this.#outbox.isEmpty;
   }
 
   /** @returns {string} empty before the first connection */
@@ -219,31 +227,31 @@ export class Call extends EventTarget {
    * Places the call, or goes on with the same session in another connection. With a microphone
    * it is to be called in a click: the browser asks the person.
    *
-   * Resolves when the server is being called; `status` says how it goes on.
-   *
    * @param {object} [media]
    * @param {boolean | MediaStream | MediaTrackConstraints} [media.microphone]  false: the call
    *   is text chat; a stream stays the caller's to stop
+   * @returns {Promise<boolean>} whether the server is being called: `status` says how it goes on;
+   *   false where the call was hung up, or started again, while the person was being asked
    * @throws {import("./problem.js").CallProblem} the microphone cannot be opened; what stood
    *   before stands
    */
   async start({ microphone = this.#offer.modality !== "text" } = {}) {
-    if (this.#listening.signal.aborted) throw new Error("A closed call is not started again.");
+    if (this.#isClosed) throw new Error("A closed call is not started again.");
     this.#redial.reset();
     if (microphone === false) {
       this.#hasAudio = false;
       this.#microphone.close();
     } else {
-      const opened = await this.#microphone.open(microphone);
-      if (opened === null) return; // hung up, or started again, meanwhile
+      if (!(await this.#openMicrophone(microphone))) return false;
       this.#hasAudio = true;
     }
     this.#connect();
+    return true;
   }
 
   /** Goes on at once and as it was, for who does not want to wait for the next try. */
   redial() {
-    if (this.#listening.signal.aborted) return;
+    if (this.#isClosed) return;
     this.#redial.reset();
     this.#connect();
   }
@@ -263,14 +271,10 @@ export class Call extends EventTarget {
   /** Hangs up and forgets the session: the next call begins a new conversation. */
   forget() {
     this.hangUp();
-    this.#unsent.length = 0;
+    this.#outbox.clear();
     this.#known = {};
     this.#callId = "";
-    try {
-      this.#storage?.removeItem(STORAGE_KEY);
-    } catch {
-      // Nothing was remembered.
-    }
+    this.#memory.write(this.#known);
   }
 
   /** Hangs up for good. May be called twice. */
@@ -281,17 +285,17 @@ export class Call extends EventTarget {
   }
 
   /**
-   * Sends a typed turn, or keeps it until the line is up; calls where it is down.
+   * Sends a typed turn, or keeps it until the line is up; calls where it is down. It is sent again,
+   * in another connection, where the one that it went into was lost with it.
    *
    * @param {string} text
+   * @returns {boolean} whether it was sent or kept; there is room for 256 Ki characters
    */
   sendText(text) {
-    if (this.#listening.signal.aborted) return;
-    const message = { type: "text", mime_type: "text/plain", data: text };
-    if (this.#line === Line.UP && this.#send(message)) return;
-    this.#unsent.push(text);
-    if (this.#unsent.length > UNSENT_TEXTS_MAX) this.#unsent.shift();
-    if (this.#line === Line.DOWN) this.start({ microphone: false });
+    if (this.#isClosed || !this.#outbox.add(text)) return false;
+    if (this.#line === Line.UP) this.#sendTexts();
+    else if (this.#line === Line.DOWN && !this.#isOpening) this.start({ microphone: false });
+    return true;
   }
 
   /**
@@ -385,9 +389,13 @@ export class Call extends EventTarget {
   // -------------------------------------------------------------- connections
 
   #connect() {
+    this.#retire(this.#connection);
+    this.#dial();
+  }
+
+  #dial() {
     clearTimeout(this.#redialTimer);
     this.#notBefore = 0;
-    this.#retire(this.#connection);
     const connection = new Connection({
       url: this.#url,
       token: this.#known.resumeToken ?? this.#token,
@@ -397,9 +405,6 @@ export class Call extends EventTarget {
         session_id: this.#known.sessionId,
       },
     });
-    this.#connection = connection;
-    this.#statistics = new CallStatistics();
-    this.#detectsSpeech = false;
     /** @type {(type: string, handle: (detail: any) => void) => void} */
     const when = (type, handle) =>
       connection.addEventListener(type, (event) => {
@@ -409,9 +414,22 @@ export class Call extends EventTarget {
     when("placed", (placed) => this.#remember(placed));
     when("stream", (stream) => this.#onStream(stream));
     when("message", (message) => this.#onMessage(message));
-    when("end", (problem) => this.#onEnd(problem));
+    when("end", (problem) => this.#onEnd(connection, problem));
+    connection.addEventListener("message", (event) => {
+      const message = detailOf(event);
+      if (this.#replaced === connection && message.type === "pong") this.#outbox.onPong(message.t);
+    });
+    this.#take(connection);
     this.#enter(Line.DIALLING);
-    connection.start(this.#hasAudio ? this.#microphone.stream : null);
+    if (this.#connection !== connection) return; // Who heard of it has hung up.
+    connection.start({ audio: this.#hasAudio, microphone: this.#microphone.stream });
+  }
+
+  /** @param {Connection} connection  is the one that counts from now on */
+  #take(connection) {
+    this.#connection = connection;
+    this.#statistics = new CallStatistics();
+    this.#detectsSpeech = false;
   }
 
   /** @param {PlacedCall} placed */
@@ -419,11 +437,7 @@ export class Call extends EventTarget {
     this.#callId = placed.call_id;
     this.#known = { sessionId: placed.session_id };
     if (placed.resume_token) this.#known.resumeToken = placed.resume_token;
-    try {
-      this.#storage?.setItem(STORAGE_KEY, JSON.stringify(this.#known));
-    } catch {
-      // Storage is full or forbidden: a reload begins a new conversation.
-    }
+    this.#memory.write(this.#known);
   }
 
   /** @param {MediaStream} stream */
@@ -434,18 +448,23 @@ export class Call extends EventTarget {
 
   /** @param {ServerMessage} message */
   #onMessage(message) {
-    if (message.type === "pong") return;
+    if (message.type === "pong") {
+      this.#outbox.onPong(message.t);
+      return;
+    }
     if (message.type === "error" && message.code === "activity_refused") {
       this.#detectsSpeech = true; // Nothing is amiss: the model listens for speech by itself.
       return;
     }
     if (message.type === "ready") this.#onReady();
+    if (message.type === "state" && message.state === "thinking") this.#outbox.onThinking();
     this.#emit(message.type, message);
     this.#emit("message", message);
-    if (message.type === "ready") this.#sendUnsent();
+    if (message.type === "ready") this.#sendTexts();
   }
 
   #onReady() {
+    this.#outbox.onLoss(this.#replaced?.isAnswered ?? true);
     this.#retire(null);
     this.#upSince = performance.now();
     if (this.#isMuted && this.#hasAudio) this.#send({ type: "mute", muted: true });
@@ -453,22 +472,33 @@ export class Call extends EventTarget {
     this.#enter(Line.UP);
   }
 
-  #sendUnsent() {
-    for (const text of this.#unsent.splice(0)) this.sendText(text);
+  #sendTexts() {
+    /** @param {string} data */
+    const send = (data) => this.#send({ type: "text", mime_type: "text/plain", data });
+    this.#outbox.flush(send, performance.now());
   }
 
-  /** @param {Problem | null} problem */
-  #onEnd(problem) {
+  /**
+   * @param {Connection} connection
+   * @param {Problem | null} problem
+   */
+  #onEnd(connection, problem) {
     const stood = this.#line === Line.UP && performance.now() - this.#upSince;
     if (stood && stood > GOOD_CONNECTION_MS) this.#redial.reset();
     this.#connection = null;
-    this.#retire(null);
+    this.#outbox.onLoss(connection.isAnswered);
     if (problem?.code === "unauthorized" && this.#known.resumeToken) {
       // The resume token is no longer good; the call token may be.
       delete this.#known.resumeToken;
-      this.#connect();
+      this.#memory.write(this.#known);
+      this.#dial();
       return;
     }
+    if (problem && this.#replaced?.state === ConnectionState.CONNECTED) {
+      this.#goBack(this.#replaced, problem);
+      return;
+    }
+    this.#retire(null);
     if (!problem?.retryable) {
       this.#letGo();
       this.#enter(Line.DOWN, problem);
@@ -481,6 +511,23 @@ export class Call extends EventTarget {
     this.#notBefore = Date.now() + problem.retryAfterS * 1000;
     this.#redialTimer = setTimeout(() => this.#connect(), retryInS * 1000);
     this.#enter(Line.WAITING, problem, retryInS);
+  }
+
+  /**
+   * The connection that was to take its place did not come about: what stands is gone on with.
+   *
+   * @param {Connection} connection
+   * @param {Problem} problem
+   */
+  #goBack(connection, problem) {
+    this.#replaced = null;
+    this.#take(connection);
+    this.#hasAudio = connection.hasAudio;
+    if (!connection.hasAudio) this.#microphone.close();
+    if (connection.stream) this.#onStream(connection.stream);
+    else this.#loudspeaker.stop();
+    this.#enter(Line.UP, problem);
+    this.#sendTexts();
   }
 
   /**
@@ -504,24 +551,45 @@ export class Call extends EventTarget {
   }
 
   /**
-   * Keeps a connection until the one that replaces it is up: the server ends it by `replaced`.
-   * One that was not up yet is dropped at once, so that it cannot come second.
+   * Keeps a connection that stands until the one that replaces it is up: the server ends it by
+   * `replaced`. One that was not up yet is dropped at once, so that it cannot come second.
    *
-   * @param {Connection | null} connection
+   * @param {Connection | null} connection  null: nothing is kept any more
    */
   #retire(connection) {
+    if (connection && connection.state !== ConnectionState.CONNECTED) {
+      connection.close();
+      return;
+    }
     this.#replaced?.close();
     this.#replaced = connection;
-    if (connection?.state !== ConnectionState.CONNECTED) connection?.close();
+    connection?.ping(); // what was typed just now is there, or is sent again
   }
 
   // -------------------------------------------------------------------- media
 
-  /** @param {MicrophoneChange} change */
-  #onMicrophone(change) {
-    const [track] = change.stream?.getAudioTracks() ?? [];
-    if (change.reason !== "closed") this.#connection?.replaceTrack(track ?? null);
-    this.#emit("microphone", change);
+  /**
+   * @param {true | MediaStream | MediaTrackConstraints} microphone
+   * @returns {Promise<boolean>} whether it was not closed again meanwhile
+   */
+  async #openMicrophone(microphone) {
+    this.#isOpening = true;
+    try {
+      return (await this.#microphone.open(microphone)) !== null;
+    } catch (error) {
+      // What was typed while the person was being asked is not kept waiting.
+      if (this.#line === Line.DOWN && this.hasUnsent) this.#connect();
+      throw error;
+    } finally {
+      this.#isOpening = false;
+    }
+  }
+
+  /** @param {MediaStreamTrack | null} track */
+  async #sendTrack(track) {
+    await Promise.allSettled(
+      [this.#connection, this.#replaced].map((one) => one?.replaceTrack(track)),
+    );
   }
 
   #letGo() {
@@ -529,10 +597,10 @@ export class Call extends EventTarget {
     this.#isActive = false;
     this.#microphone.close();
     this.#loudspeaker.stop();
-    if (!this.#isMuted) return;
-    this.#isMuted = false;
-    this.#microphone.mute(false);
-    this.#emit("muted", false);
+  }
+
+  get #isClosed() {
+    return this.#listening.signal.aborted;
   }
 
   /** @param {boolean} active */
@@ -577,18 +645,6 @@ function storageOfPage() {
     return sessionStorage;
   } catch {
     return null;
-  }
-}
-
-/**
- * @param {Storage | null} storage
- * @returns {{sessionId?: string, resumeToken?: string}}
- */
-function remembered(storage) {
-  try {
-    return JSON.parse(storage?.getItem(STORAGE_KEY) ?? "{}") ?? {};
-  } catch {
-    return {};
   }
 }
 

@@ -64,6 +64,14 @@ const LAST_WORDS_MS = 5_000;
  * @property {string} [resume_token]
  */
 
+/**
+ * @typedef {object} RequestOptions
+ * @property {unknown} [body]
+ * @property {number} [timeoutMs]
+ * @property {AbortSignal} [signal]
+ * @property {boolean} [outlivesClose]  what the server has begun for it must be ended, too
+ */
+
 export class Connection extends EventTarget {
   #state = /** @type {string} */ (ConnectionState.NEW);
   #api;
@@ -76,6 +84,10 @@ export class Connection extends EventTarget {
   #channel = null;
   /** @type {RTCRtpSender | null} */
   #sender = null;
+  #hasAudio = false;
+  #isAnswered = false;
+  /** @type {MediaStream | null} */
+  #stream = null;
   /** @type {Liveness | null} */
   #liveness = null;
   /** @type {URL | null} */
@@ -113,19 +125,37 @@ export class Connection extends EventTarget {
     return this.#state;
   }
 
+  /** Whether it is an audio call. */
+  get hasAudio() {
+    return this.#hasAudio;
+  }
+
+  /** Whether the server has answered a ping. */
+  get isAnswered() {
+    return this.#isAnswered;
+  }
+
+  /** @returns {MediaStream | null} the agent's audio */
+  get stream() {
+    return this.#stream;
+  }
+
   /**
    * Places the call. Resolves when the server has answered or the call has failed; never
    * rejects: listen for the `ready` message and for `end`.
    *
-   * @param {MediaStream | null} audio  the microphone, which stays its owner's to stop; without
-   *   one the call is text chat
+   * @param {object} media
+   * @param {boolean} media.audio  else the call is text chat
+   * @param {MediaStream | null} [media.microphone]  stays its owner's to stop; where there is none,
+   *   `replaceTrack` brings it later
    * @returns {Promise<void>}
    */
-  async start(audio) {
+  async start({ audio, microphone = null }) {
     if (this.#state !== ConnectionState.NEW) throw new Error("A connection is started once.");
     this.#state = ConnectionState.PLACING;
+    this.#hasAudio = audio;
     try {
-      await this.#place(audio);
+      await this.#place(microphone);
     } catch (error) {
       const problem = new CallProblem("bad_answer", { cause: error });
       this.#end(error instanceof CallProblem ? error : problem);
@@ -134,10 +164,7 @@ export class Connection extends EventTarget {
 
   /** Ends the call and tells the server. May be used while the page goes away. */
   hangUp() {
-    if (this.#callUrl && !this.#isClosed()) {
-      const request = { method: "DELETE", headers: this.#headers(), keepalive: true };
-      fetch(this.#callUrl, request).catch(() => {}); // The call ends here in any case.
-    }
+    if (!this.#isClosed()) this.#delete();
     this.#end(null);
   }
 
@@ -149,6 +176,11 @@ export class Connection extends EventTarget {
     if (this.#channel?.readyState !== "open") return false;
     this.#channel.send(JSON.stringify(message));
     return true;
+  }
+
+  /** Asks for a sign of life, which says as well that all that was sent before has arrived. */
+  ping() {
+    this.send({ type: "ping", t: Math.floor(performance.now()) });
   }
 
   /**
@@ -180,8 +212,8 @@ export class Connection extends EventTarget {
 
   // ------------------------------------------------------------------ placing
 
-  /** @param {MediaStream | null} audio */
-  async #place(audio) {
+  /** @param {MediaStream | null} microphone */
+  async #place(microphone) {
     if (!("RTCPeerConnection" in globalThis)) {
       throw new CallProblem("no_webrtc", { retryable: false });
     }
@@ -189,17 +221,21 @@ export class Connection extends EventTarget {
     if (this.#isClosed()) return;
     this.#emit("config", config);
 
-    const pc = this.#openPeerConnection(config.ice_servers ?? [], audio);
+    const pc = this.#openPeerConnection(config.ice_servers ?? [], microphone);
     const offer = await pc.createOffer();
     // The offer leaves without candidates; they follow by PATCH as they are found.
     await pc.setLocalDescription(offer);
     const answer = await this.#json("POST", "calls", {
       body: { ...this.#offerFields, type: "offer", sdp: offer.sdp },
+      outlivesClose: true,
     });
-    if (this.#isClosed()) return;
     const { sdp, type, ...placed } = answer;
     this.#callUrl = new URL(`calls/${encodeURIComponent(placed.call_id)}`, this.#api);
     if (placed.resume_token) this.#token = placed.resume_token;
+    if (this.#isClosed()) {
+      this.#delete(); // nobody will come to that call
+      return;
+    }
     this.#emit("placed", placed);
     if (this.#isClosed()) return;
     this.#state = ConnectionState.CONNECTING;
@@ -214,9 +250,9 @@ export class Connection extends EventTarget {
 
   /**
    * @param {RTCIceServer[]} iceServers
-   * @param {MediaStream | null} audio
+   * @param {MediaStream | null} microphone
    */
-  #openPeerConnection(iceServers, audio) {
+  #openPeerConnection(iceServers, microphone) {
     const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.#pc = pc;
     const heeded = { signal: this.#requests.signal };
@@ -224,15 +260,23 @@ export class Connection extends EventTarget {
     pc.addEventListener("connectionstatechange", () => this.#onConnectionState(), heeded);
     pc.addEventListener(
       "track",
-      (event) => this.#emit("stream", event.streams[0] ?? new MediaStream([event.track])),
+      (event) => this.#onTrack(event.streams[0] ?? new MediaStream([event.track])),
       heeded,
     );
     this.#channel = pc.createDataChannel("call", { ordered: true });
     this.#channel.addEventListener("message", (event) => this.#onMessage(event.data), heeded);
     this.#channel.addEventListener("close", () => this.#end(this.#lossProblem()), heeded);
-    const [track] = audio?.getAudioTracks() ?? [];
-    if (audio && track) this.#sender = pc.addTrack(track, audio);
+    if (!this.#hasAudio) return pc;
+    const [track] = microphone?.getAudioTracks() ?? [];
+    const streams = microphone ? [microphone] : [];
+    this.#sender = pc.addTransceiver(track ?? "audio", { direction: "sendrecv", streams }).sender;
     return pc;
+  }
+
+  /** @param {MediaStream} stream */
+  #onTrack(stream) {
+    this.#stream = stream;
+    this.#emit("stream", stream);
   }
 
   /** Asks the browser for as little playout delay as the network lets it do with. */
@@ -305,7 +349,10 @@ export class Connection extends EventTarget {
     this.#liveness?.heard();
     const message = parse(data);
     if (message === null) return;
-    if (message.type === "pong") this.#liveness?.answered();
+    if (message.type === "pong") {
+      this.#isAnswered = true;
+      this.#liveness?.answered();
+    }
     if (message.type === "ready") this.#onReady();
     if (message.type === "error" && !message.retryable) {
       const facts = { message: message.message, retryable: false };
@@ -321,7 +368,7 @@ export class Connection extends EventTarget {
     if (this.#isClosed()) return;
     this.#state = ConnectionState.CONNECTED;
     this.#liveness ??= new Liveness({
-      ping: () => this.send({ type: "ping", t: Math.round(performance.now()) }),
+      ping: () => this.ping(),
       countPackets: () => this.#countPackets(),
       onDead: () => this.#end(this.#lossProblem()),
     });
@@ -353,6 +400,12 @@ export class Connection extends EventTarget {
   }
 
   // --------------------------------------------------------------------- HTTP
+
+  #delete() {
+    if (this.#callUrl === null) return;
+    const request = { method: "DELETE", headers: this.#headers(), keepalive: true };
+    fetch(this.#callUrl, request).catch(() => {}); // The call ends here in any case.
+  }
 
   /**
    * Asks again while there is no answer, and takes the one that comes first.
@@ -386,7 +439,7 @@ export class Connection extends EventTarget {
   /**
    * @param {string} method
    * @param {string | URL} target  below `api/`
-   * @param {{body?: unknown, timeoutMs?: number, signal?: AbortSignal}} [how]
+   * @param {RequestOptions} [how]
    * @returns {Promise<any>}
    */
   async #json(method, target, how) {
@@ -401,12 +454,14 @@ export class Connection extends EventTarget {
   /**
    * @param {string} method
    * @param {string | URL} target  below `api/`
-   * @param {{body?: unknown, timeoutMs?: number, signal?: AbortSignal}} [how]
+   * @param {RequestOptions} [how]
    * @returns {Promise<Response>} a response that is ok
    */
-  async #request(method, target, { body, timeoutMs = OFFER_TIMEOUT_MS, signal } = {}) {
+  async #request(method, target, how = {}) {
+    const { body, timeoutMs = OFFER_TIMEOUT_MS, signal, outlivesClose = false } = how;
     const headers = this.#headers();
-    const signals = [this.#requests.signal, AbortSignal.timeout(timeoutMs)];
+    const signals = [AbortSignal.timeout(timeoutMs)];
+    if (!outlivesClose) signals.push(this.#requests.signal);
     if (signal) signals.push(signal);
     /** @type {RequestInit} */
     const request = {

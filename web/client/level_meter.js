@@ -8,6 +8,7 @@ const QUIETEST_DB = -60;
 
 /** @type {AudioContext | null} One for all meters: it only measures, nothing is played by it. */
 let shared = null;
+let metersOpen = 0;
 
 function context() {
   if (shared === null) {
@@ -26,7 +27,8 @@ function context() {
 
 /** Some browsers let nothing run before the person has done something on the page. */
 function resume() {
-  if (shared?.state !== "running") shared?.resume().catch(() => {}); // The next gesture may do.
+  if (metersOpen === 0 || shared?.state === "running") return;
+  shared?.resume().catch(() => {}); // The next gesture may do.
 }
 
 /** Calls back, once a frame while the page is seen, with how loud a stream is. */
@@ -36,6 +38,7 @@ export class LevelMeter {
   #samples;
   #show;
   #frame = 0;
+  #isOpen = true;
 
   /**
    * @param {MediaStream} stream  one with an audio track
@@ -43,6 +46,7 @@ export class LevelMeter {
    */
   constructor(stream, show) {
     this.#show = show;
+    metersOpen += 1;
     this.#analyser = context().createAnalyser();
     this.#analyser.fftSize = 1024;
     this.#samples = new Float32Array(this.#analyser.fftSize);
@@ -59,9 +63,13 @@ export class LevelMeter {
 
   /** Stops measuring; the stream stays open. May be called twice. */
   close() {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     cancelAnimationFrame(this.#frame);
     this.#source.disconnect();
     this.#show(0);
+    metersOpen -= 1;
+    if (metersOpen === 0) shared?.suspend().catch(() => {}); // A tab that measures nothing rests.
   }
 }
 

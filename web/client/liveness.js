@@ -103,7 +103,8 @@ export class LivenessRule {
    * @returns {"ping" | "dead" | "wait"}
    */
   tick(nowMs) {
-    const slept = nowMs - this.#tickedAt > SLEPT_MS;
+    // A clock that was set back says nothing of how long it was, either.
+    const slept = nowMs - this.#tickedAt > SLEPT_MS || nowMs < this.#tickedAt;
     this.#tickedAt = nowMs;
     if (slept) {
       // What came meanwhile has not been looked at yet: ask once more before giving up.

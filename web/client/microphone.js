@@ -42,6 +42,9 @@ export class Microphone extends EventTarget {
   #stream = null;
   /** Whether the stream is ours to stop. */
   #isOwned = false;
+  /** How the tracks of a lent stream were lent. @type {Map<MediaStreamTrack, boolean>} */
+  #lent = new Map();
+  #handOver;
   /** @type {MediaTrackConstraints} */
   #wanted = {};
   #isMuted = false;
@@ -51,6 +54,15 @@ export class Microphone extends EventTarget {
   #settling;
   /** @type {AbortController | null} */
   #following = null;
+
+  /**
+   * @param {(track: MediaStreamTrack | null) => Promise<unknown>} handOver  sends this track from
+   *   now on; until it has resolved, the one before may still be sent
+   */
+  constructor(handOver) {
+    super();
+    this.#handOver = handOver;
+  }
 
   /** @returns {MediaStream | null} what is recorded now */
   get stream() {
@@ -91,7 +103,9 @@ export class Microphone extends EventTarget {
   /** @param {boolean} muted  holds for the microphones to come, too */
   mute(muted) {
     this.#isMuted = muted;
-    enable(this.#stream, !muted);
+    for (const track of this.#stream?.getAudioTracks() ?? []) {
+      track.enabled = !muted && (this.#lent.get(track) ?? true);
+    }
   }
 
   /** Stops recording. May be called twice; `open` opens again. */
@@ -99,8 +113,7 @@ export class Microphone extends EventTarget {
     this.#generation += 1;
     this.#stopFollowing();
     if (this.#stream === null) return;
-    this.#release();
-    this.#stream = null;
+    this.#put(null);
     this.#say("closed");
   }
 
@@ -117,10 +130,7 @@ export class Microphone extends EventTarget {
    * @param {{isOwned: boolean, reason: MicrophoneChange["reason"]}} how
    */
   #use(stream, { isOwned, reason }) {
-    this.#release();
-    this.#stream = stream;
-    this.#isOwned = isOwned;
-    this.mute(this.#isMuted);
+    this.#put(stream, isOwned);
     const [track] = stream.getAudioTracks();
     track?.addEventListener("ended", () => {
       if (this.#stream === stream) this.#onEnded();
@@ -128,10 +138,26 @@ export class Microphone extends EventTarget {
     this.#say(reason);
   }
 
-  #release() {
-    if (this.#isOwned) stop(this.#stream);
-    else enable(this.#stream, true); // as it was when it was lent
-    this.#isOwned = false;
+  /**
+   * Sends another stream, or none, and lets go of the one before it when it is sent no more: a
+   * muted one must not be opened before that.
+   *
+   * @param {MediaStream | null} stream
+   * @param {boolean} [isOwned]
+   */
+  #put(stream, isOwned = false) {
+    const before = this.#stream;
+    const letGo = this.#isOwned ? () => stop(before) : giveBack(this.#lent);
+    const isStopped = stream === null && this.#isOwned;
+    this.#stream = stream;
+    this.#isOwned = isOwned;
+    const tracks = stream?.getAudioTracks() ?? [];
+    this.#lent = new Map(isOwned ? [] : tracks.map((track) => [track, track.enabled]));
+    this.mute(this.#isMuted);
+    const handedOver = this.#handOver(tracks[0] ?? null);
+    if (isStopped)
+      letGo(); // nobody waits to see the browser's sign of recording go
+    else handedOver.then(letGo, letGo);
   }
 
   #follow() {
@@ -172,7 +198,7 @@ export class Microphone extends EventTarget {
   /** The device was unplugged, or the browser took it away. */
   async #onEnded() {
     if (!this.#isOwned) {
-      this.#stream = null;
+      this.#put(null);
       this.#say("lost");
       return;
     }
@@ -208,8 +234,7 @@ export class Microphone extends EventTarget {
     if (stream) {
       this.#use(stream, { isOwned: true, reason });
     } else if (this.#stream !== null && reason === "unplugged") {
-      this.#release();
-      this.#stream = null;
+      this.#put(null);
       this.#say("lost");
     }
   }
@@ -279,11 +304,13 @@ function deviceIdOf({ deviceId }) {
 }
 
 /**
- * @param {MediaStream | null} stream
- * @param {boolean} enabled
+ * @param {Map<MediaStreamTrack, boolean>} lent
+ * @returns {() => void}
  */
-function enable(stream, enabled) {
-  for (const track of stream?.getAudioTracks() ?? []) track.enabled = enabled;
+function giveBack(lent) {
+  return () => {
+    for (const [track, enabled] of lent) track.enabled = enabled;
+  };
 }
 
 /** @param {MediaStream | null} stream */

@@ -39,6 +39,8 @@ export class Redial {
     const most = this.#failures < PATIENT_FAILURES ? LONGEST_WAIT_S : LONGEST_PATIENT_WAIT_S;
     const wait = Math.min(FIRST_WAIT_S * 2 ** this.#failures, most);
     this.#failures += 1;
-    return Math.max(wait * (0.5 + this.#random() / 2), atLeastS);
+    // Those whom one server has sent away do not come back together either.
+    const asked = atLeastS * (1 + this.#random() / 5);
+    return Math.max(wait * (0.5 + this.#random() / 2), asked);
   }
 }
