@@ -678,7 +678,7 @@ async def test_refused_microphone_rejects_and_the_text_call_stands(
 async def test_hang_up_tells_the_server_and_lets_go_of_the_microphone(
     browser: Browser, server: StandInServer
 ) -> None:
-    """Twice is once; the session is gone on with by the next start."""
+    """Twice is once; the session is gone on with by the next start, muted as it was."""
     async with open_client(browser, server) as client:
         call = await client.start()
         await client.run("call.mute(true)")
@@ -686,7 +686,7 @@ async def test_hang_up_tells_the_server_and_lets_go_of_the_microphone(
         async with asyncio.timeout(10):
             await call.hung_up.wait()
         state = "[call.line, call.hasAudio, call.isMuted, call.microphone, call.stream]"
-        assert await client.run(state) == ["down", False, False, None, None]
+        assert await client.run(state) == ["down", False, True, None, None]
         assert await client.run("opened[0].readyState") == "ended"
         assert await client.run("peers[0].connectionState") == "closed"
         assert await client.run("call.stats()") is None

@@ -208,7 +208,7 @@ async def test_server_that_says_when_is_not_asked_before(
     browser: Browser, server: StandInServer
 ) -> None:
     calls = [{"atLeastS": 20}, {"atLeastS": 0.1}]
-    assert await waits(browser, server, calls, random=1) == pytest.approx([20, 0.8])
+    assert await waits(browser, server, calls, random=1) == pytest.approx([24, 0.8])
 
 
 async def test_waits_without_a_network_are_short_and_count_for_nothing(
