@@ -85,8 +85,11 @@ async def test_resume_token_that_is_refused_is_not_kept(
         await client.start()
         assert await client.run(f"{STORED}.resumeToken")
         server.refusals = [Refusal(401, "Expired."), Refusal(401, "Expired.")]
-        await client.run("call.redial()")
-        await until(lambda: client.run("call.line === 'down'"))
+        await client.run("call.hangUp()")
+        statuses = len(await client.said("status"))
+        await client.run("call.start()")
+        assert (await client.seen("status", statuses + 1))["line"] == "dialling"
+        assert (await client.seen("status", statuses + 3))["problem"]["code"] == "unauthorized"
         assert server.refused == 2
         assert await client.run(f"{STORED}?.resumeToken ?? null") is None
         await construct_anew(client, token=token)

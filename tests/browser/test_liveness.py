@@ -17,14 +17,19 @@ async ({ events, untilMs, tickMs }) => {
   const { LivenessRule } = await import("/client/liveness.js");
   const rule = new LivenessRule(0);
   const pings = [];
+  const slept = new Set();
   for (let nowMs = tickMs; nowMs <= untilMs; nowMs += tickMs) {
-    for (const [atMs, what, packets] of events) {
-      if (atMs <= nowMs - tickMs || atMs > nowMs) continue;
+    for (const event of events) {
+      const [atMs, what, packets] = event;
+      if (atMs <= nowMs - tickMs || atMs > nowMs || slept.has(event)) continue;
       if (what === "heard") rule.heard(nowMs);
       if (what === "answered") rule.answered(nowMs);
       if (what === "received") rule.received(packets, nowMs);
       if (what === "suspect") rule.suspect(nowMs);
-      if (what === "sleep") nowMs += packets;
+      if (what === "sleep") {
+        nowMs += packets;
+        slept.add(event); // once, though the clock may come there again
+      }
     }
     const said = rule.tick(nowMs);
     if (said === "dead") return { deadAtMs: nowMs, pings };
@@ -151,7 +156,7 @@ async def test_connection_that_is_gone_when_the_clock_was_set_back_is_given_up_a
     browser: Browser, server: StandInServer
 ) -> None:
     """A minute back: no deadline of before lies a minute ahead."""
-    result = await live_through(browser, server, [(1_250, "sleep", -60_000)], until_ms=1_000)
+    result = await live_through(browser, server, [(1_250, "sleep", -60_000)], until_ms=2_000)
     assert result["deadAtMs"] is not None
     assert -57_500 <= result["deadAtMs"] <= -56_500
 
@@ -160,9 +165,9 @@ async def test_connection_that_answers_outlives_a_clock_that_is_set_back(
     browser: Browser, server: StandInServer
 ) -> None:
     """It is asked at once, and every second from then on."""
-    answers: list[Event] = [(ms, "heard") for ms in range(-58_500, 1_000, 500)]
+    answers: list[Event] = [(ms, "heard") for ms in range(-58_500, 2_000, 500)]
     result = await live_through(
-        browser, server, [(1_250, "sleep", -60_000), *answers], until_ms=1_000
+        browser, server, [(1_250, "sleep", -60_000), *answers], until_ms=2_000
     )
     assert result["deadAtMs"] is None
     assert -58_750 in result["pings"]
