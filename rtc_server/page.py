@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +19,9 @@ from aiohttp import web
 from .errors import ConfigurationError
 
 __all__ = ["Page", "find_web_dir"]
+
+LOOK_EVERY_S = 1
+"""How old what is known of the folder may be: who asks need not have a token."""
 
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -89,10 +94,16 @@ class Page:
 
     A file is kept in memory until it changes on disk, so that whoever works on the page sees
     his change on reload.  What is kept is bounded by what the folder holds.
+
+    Args:
+        folder: what is served.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder.resolve()
+        self._clock = clock
+        self._look_again_at = -math.inf
         self._files: dict[Path, _File] = {}
         self._listing: tuple[tuple[str, int, int], ...] | None = None
         self._fingerprint = ""
@@ -119,8 +130,13 @@ class Page:
     def fingerprint(self) -> str:
         """Names and contents of all files in hex: another page, another fingerprint.
 
-        Nothing is read again unless something has changed on disk.
+        The folder is looked at once a second at most, and nothing is read again unless something
+        has changed in it.
         """
+        now = self._clock()
+        if now < self._look_again_at:
+            return self._fingerprint
+        self._look_again_at = now + LOOK_EVERY_S
         listing = tuple(sorted(self._list()))
         if listing != self._listing:
             digest = hashlib.sha256()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rtc_server.page import Page
+from rtc_server.page import LOOK_EVERY_S, Page
 from tests.running_site import Site, assert_problem, serving
+from tests.waiting import until
 
 ALLOWED = "https://app.example"
 SCRIPT = "export const words = 'so that there is something to compress';\n" * 40
@@ -21,6 +22,20 @@ def write(path: Path, text: str, *, changed_s: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     os.utime(path, (changed_s, changed_s))
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
@@ -240,10 +255,11 @@ class TestFingerprint:
         assert int(before, 16)
         assert await fingerprint() == before
         write(web_dir / "client" / "call.js", SCRIPT.upper(), changed_s=1)
-        after = await fingerprint()
-        assert after != before
-        write(web_dir / "client" / "call.js", SCRIPT, changed_s=2)
-        assert await fingerprint() == before
+
+        async def is_another() -> bool:
+            return await fingerprint() != before
+
+        await until(is_another)
 
     def test_equal_files_have_one_fingerprint_however_they_came(self, tmp_path: Path) -> None:
         """Wherever they lie, whenever they were written, in whatever order."""
@@ -256,11 +272,11 @@ class TestFingerprint:
         assert one == other
 
     @pytest.mark.parametrize("change", ["new", "gone", "renamed", "swapped", "longer"])
-    def test_every_change_shows(self, tmp_path: Path, change: str) -> None:
+    def test_every_change_shows(self, tmp_path: Path, clock: Clock, change: str) -> None:
         a, b = tmp_path / "a.js", tmp_path / "client" / "b.js"
         write(a, "// one")
         write(b, "// two")
-        page = Page(tmp_path)
+        page = Page(tmp_path, clock=clock)
         before = page.fingerprint()
         match change:
             case "new":
@@ -274,19 +290,44 @@ class TestFingerprint:
                 write(b, "// one", changed_s=1)
             case "longer":
                 a.write_text("// one and a half")
+        clock.now += LOOK_EVERY_S
         after = page.fingerprint()
         assert after != before
         assert Page(tmp_path).fingerprint() == after
 
-    def test_what_is_not_served_does_not_count(self, tmp_path: Path) -> None:
+    def test_what_is_not_served_does_not_count(self, tmp_path: Path, clock: Clock) -> None:
         folder = tmp_path / "web"
         (folder / "node_modules").mkdir(parents=True)
         (folder / "index.html").write_text("x")
         (tmp_path / "outside.js").write_text("x")
-        page = Page(folder)
+        page = Page(folder, clock=clock)
         before = page.fingerprint()
         for name in (".swap.js", "node_modules/x.js", "tsconfig.json", "LICENSE"):
             (folder / name).write_text("x")
         (folder / "outside.js").symlink_to(tmp_path / "outside.js")
         (folder / "nowhere.js").symlink_to(tmp_path / "nowhere.js")
+        clock.now += LOOK_EVERY_S
         assert page.fingerprint() == before
+
+    def test_folder_is_looked_at_once_a_second_however_often_it_is_asked(
+        self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Anybody may ask; what has changed meanwhile shows a second later."""
+        write(tmp_path / "a.js", "// one")
+        page = Page(tmp_path, clock=clock)
+        before = page.fingerprint()
+        looks: list[object] = []
+        scandir = os.scandir
+
+        def look(folder: Path) -> object:
+            looks.append(folder)
+            return scandir(folder)
+
+        monkeypatch.setattr(os, "scandir", look)
+        write(tmp_path / "a.js", "// two", changed_s=1)
+        for _ in range(100):
+            assert page.fingerprint() == before
+        assert looks == []
+        clock.now += LOOK_EVERY_S
+        assert page.fingerprint() != before
+        assert len(looks) == 1

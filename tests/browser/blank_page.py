@@ -28,11 +28,13 @@ async def open_blank_page(
     size: tuple[int, int] = (1100, 760),
     scale: float = 1,
     clock: bool = False,
+    refused_requests: bool = False,
 ) -> AsyncIterator[Page]:
     """Open ``body`` in a page of the server's origin; at the end its console must be clean.
 
     Args:
         clock: the page's time stands still until the test moves it (``page.clock``).
+        refused_requests: see :meth:`CallPage.check_clean`.
     """
     links = "".join(f'<link rel="stylesheet" href="/page/{name}">' for name in STYLES)
     html = f'<!doctype html><html lang="en"><head>{links}</head><body>{body}</body></html>'
@@ -56,6 +58,6 @@ async def open_blank_page(
         if clock:
             await page.clock.pause_at(await page.evaluate("Date.now() + 1000"))
         yield page
-        seen.check_clean()
+        seen.check_clean(refused_requests=refused_requests)
     finally:
         await context.close()

@@ -131,6 +131,7 @@ class StandInServer:
     """Serves on a free port of ``host`` from ``async with`` until its end.
 
     ``refusals`` are given to the offers that come next, one each; then calls are placed.
+    Answers to offers wait for ``answers``, which is set at first.
     ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
     ``make_track`` makes what the agent of each audio call says: silence.
     """
@@ -145,6 +146,8 @@ class StandInServer:
         self.refusals: list[Refusal] = []
         self.refused = 0
         self.forget_sessions = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.page_fingerprint: str | None = None
         self.make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack
         self._opened: asyncio.Queue[StandInCall] = asyncio.Queue()
@@ -218,6 +221,7 @@ class StandInServer:
             call.resumed = False
         self.calls.append(call)
         sdp = await call.answer()
+        await self.answers.wait()
         body = {
             "sdp": sdp,
             "type": "answer",

@@ -17,14 +17,19 @@ async ({ events, untilMs, tickMs }) => {
   const { LivenessRule } = await import("/client/liveness.js");
   const rule = new LivenessRule(0);
   const pings = [];
+  const slept = new Set();
   for (let nowMs = tickMs; nowMs <= untilMs; nowMs += tickMs) {
-    for (const [atMs, what, packets] of events) {
-      if (atMs <= nowMs - tickMs || atMs > nowMs) continue;
+    for (const event of events) {
+      const [atMs, what, packets] = event;
+      if (atMs <= nowMs - tickMs || atMs > nowMs || slept.has(event)) continue;
       if (what === "heard") rule.heard(nowMs);
       if (what === "answered") rule.answered(nowMs);
       if (what === "received") rule.received(packets, nowMs);
       if (what === "suspect") rule.suspect(nowMs);
-      if (what === "sleep") nowMs += packets;
+      if (what === "sleep") {
+        nowMs += packets;
+        slept.add(event); // once, though the clock may come there again
+      }
     }
     const said = rule.tick(nowMs);
     if (said === "dead") return { deadAtMs: nowMs, pings };
@@ -147,6 +152,28 @@ async def test_connection_that_is_gone_after_a_sleep_is_given_up_soon(
     assert 62_500 <= result["deadAtMs"] <= 63_250
 
 
+async def test_connection_that_is_gone_when_the_clock_was_set_back_is_given_up_as_soon(
+    browser: Browser, server: StandInServer
+) -> None:
+    """A minute back: no deadline of before lies a minute ahead."""
+    result = await live_through(browser, server, [(1_250, "sleep", -60_000)], until_ms=2_000)
+    assert result["deadAtMs"] is not None
+    assert -57_500 <= result["deadAtMs"] <= -56_500
+
+
+async def test_connection_that_answers_outlives_a_clock_that_is_set_back(
+    browser: Browser, server: StandInServer
+) -> None:
+    """It is asked at once, and every second from then on."""
+    answers: list[Event] = [(ms, "heard") for ms in range(-58_500, 2_000, 500)]
+    result = await live_through(
+        browser, server, [(1_250, "sleep", -60_000), *answers], until_ms=2_000
+    )
+    assert result["deadAtMs"] is None
+    assert -58_750 in result["pings"]
+    assert len(result["pings"]) >= 50
+
+
 async def test_ticks_that_a_hidden_tab_gets_more_rarely_are_no_sleep(
     browser: Browser, server: StandInServer
 ) -> None:
@@ -208,7 +235,15 @@ async def test_server_that_says_when_is_not_asked_before(
     browser: Browser, server: StandInServer
 ) -> None:
     calls = [{"atLeastS": 20}, {"atLeastS": 0.1}]
-    assert await waits(browser, server, calls, random=1) == pytest.approx([24, 0.8])
+    assert await waits(browser, server, calls, random=0) == pytest.approx([20, 0.4])
+
+
+async def test_those_whom_the_server_told_the_same_do_not_come_together(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Later by up to a fifth, and never sooner."""
+    assert await waits(browser, server, [{"atLeastS": 20}], random=0.5) == pytest.approx([22])
+    assert await waits(browser, server, [{"atLeastS": 20}], random=1) == pytest.approx([24])
 
 
 async def test_waits_without_a_network_are_short_and_count_for_nothing(

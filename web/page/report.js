@@ -2,7 +2,8 @@
  * A report of a call to go with a bug: what the browser is and what it measured.
  *
  * It is put together from fields that are named here, so that what was said, tokens, addresses
- * and what tells one device from another cannot come into it by accident.
+ * and what tells one device from another cannot come into it by accident. Of the session's id it
+ * has the beginning: enough to find it in a log, and not enough to go on with it.
  *
  * @module report
  */
@@ -28,6 +29,8 @@ import { factsAsText } from "./event_log.js";
  * @property {{turn: number, parts: Part[]}[]} answers
  * @property {CallEvent[]} events
  */
+
+const SESSION_ID_CHARACTERS = 8;
 
 /** Settings of a track that tell nothing of whose it is. */
 const SETTINGS = /** @type {const} */ ([
@@ -93,7 +96,7 @@ function factsOf(sources) {
     },
     call: {
       callId: sources.callId,
-      sessionId: sources.sessionId,
+      sessionId: sources.sessionId?.slice(0, SESSION_ID_CHARACTERS) ?? null,
       line: sources.line,
       problem: sources.problem,
       audio: sources.hasAudio,
