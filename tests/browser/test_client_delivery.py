@@ -107,6 +107,34 @@ async def test_text_for_which_there_is_no_room_is_refused_at_once(
         assert await next_text(call) == "g" * 50_000
 
 
+async def test_text_that_is_lost_with_a_second_connection_is_delivered_by_the_third(
+    browser: Browser, server: StandInServer
+) -> None:
+    """A network that comes and goes: nothing was answered in the connection between."""
+    async with open_client(browser, server, modality="text") as client:
+        first = await client.start()
+        await until(lambda: first.pings > 0)
+        first.send("agent", name="behind the pong")
+        await client.seen("agent")
+        second = await client.start("call.redial()")
+        await second.vanish()
+        assert await type_text(client, "Still there?")
+        third = await client.take_call(3)
+        assert await next_text(third) == "Still there?"
+
+
+async def test_text_that_no_message_can_hold_is_refused_and_holds_nothing_up(
+    browser: Browser, server: StandInServer
+) -> None:
+    """A message has 256 KiB, and a character up to four bytes."""
+    async with open_client(browser, server, modality="text") as client:
+        assert await client.run("call.sendText('€'.repeat(100_000))") is False
+        assert await client.run("[call.hasUnsent, call.line]") == [False, "down"]
+        assert await client.run("call.sendText('€'.repeat(20_000))") is True
+        call = await client.take_call()
+        assert await next_text(call) == "€" * 20_000
+
+
 async def test_many_short_texts_are_all_kept(browser: Browser, server: StandInServer) -> None:
     async with open_client(browser, server, modality="text") as client:
         texts = [f"Text {number}" for number in range(50)]

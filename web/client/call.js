@@ -414,7 +414,7 @@ export class Call extends EventTarget {
     when("placed", (placed) => this.#remember(placed));
     when("stream", (stream) => this.#onStream(stream));
     when("message", (message) => this.#onMessage(message));
-    when("end", (problem) => this.#onEnd(connection, problem));
+    when("end", (problem) => this.#onEnd(problem));
     connection.addEventListener("message", (event) => {
       const message = detailOf(event);
       if (this.#replaced === connection && message.type === "pong") this.#outbox.onPong(message.t);
@@ -464,7 +464,7 @@ export class Call extends EventTarget {
   }
 
   #onReady() {
-    this.#outbox.onLoss(this.#replaced?.isAnswered ?? true);
+    this.#outbox.onLoss();
     this.#retire(null);
     this.#upSince = performance.now();
     if (this.#isMuted && this.#hasAudio) this.#send({ type: "mute", muted: true });
@@ -478,15 +478,11 @@ export class Call extends EventTarget {
     this.#outbox.flush(send, performance.now());
   }
 
-  /**
-   * @param {Connection} connection
-   * @param {Problem | null} problem
-   */
-  #onEnd(connection, problem) {
+  /** @param {Problem | null} problem */
+  #onEnd(problem) {
     const stood = this.#line === Line.UP && performance.now() - this.#upSince;
     if (stood && stood > GOOD_CONNECTION_MS) this.#redial.reset();
     this.#connection = null;
-    this.#outbox.onLoss(connection.isAnswered);
     if (problem?.code === "unauthorized" && this.#known.resumeToken) {
       // The resume token is no longer good; the call token may be.
       delete this.#known.resumeToken;
@@ -499,6 +495,7 @@ export class Call extends EventTarget {
       return;
     }
     this.#retire(null);
+    this.#outbox.onLoss();
     if (!problem?.retryable) {
       this.#letGo();
       this.#enter(Line.DOWN, problem);

@@ -85,7 +85,6 @@ export class Connection extends EventTarget {
   /** @type {RTCRtpSender | null} */
   #sender = null;
   #hasAudio = false;
-  #isAnswered = false;
   /** @type {MediaStream | null} */
   #stream = null;
   /** @type {Liveness | null} */
@@ -128,11 +127,6 @@ export class Connection extends EventTarget {
   /** Whether it is an audio call. */
   get hasAudio() {
     return this.#hasAudio;
-  }
-
-  /** Whether the server has answered a ping. */
-  get isAnswered() {
-    return this.#isAnswered;
   }
 
   /** @returns {MediaStream | null} the agent's audio */
@@ -349,10 +343,7 @@ export class Connection extends EventTarget {
     this.#liveness?.heard();
     const message = parse(data);
     if (message === null) return;
-    if (message.type === "pong") {
-      this.#isAnswered = true;
-      this.#liveness?.answered();
-    }
+    if (message.type === "pong") this.#liveness?.answered();
     if (message.type === "ready") this.#onReady();
     if (message.type === "error" && !message.retryable) {
       const facts = { message: message.message, retryable: false };

@@ -14,6 +14,8 @@ const CHARACTERS_MAX = 256 * 1024;
 export class Outbox {
   /** @type {{text: string, sentAtMs: number | null}[]} in the order in which they were typed */
   #texts = [];
+  /** Whether this server answers pings, in whichever connection. */
+  #isAnswered = false;
 
   get isEmpty() {
     return this.#texts.length === 0;
@@ -50,6 +52,7 @@ export class Outbox {
    * @param {number} pingedAtMs
    */
   onPong(pingedAtMs) {
+    this.#isAnswered = true;
     this.#texts = this.#texts.filter(({ sentAtMs }) => sentAtMs === null || sentAtMs >= pingedAtMs);
   }
 
@@ -60,13 +63,11 @@ export class Outbox {
   }
 
   /**
-   * The connection is gone.
-   *
-   * @param {boolean} wasAnswered  whether its pings were: else nobody can tell what has arrived,
-   *   and what was sent is not sent again
+   * The connection is gone. Of a server that answers no pings nobody can tell what has arrived there:
+   * what was sent is not sent again.
    */
-  onLoss(wasAnswered) {
-    if (!wasAnswered) this.#texts = this.#texts.filter(({ sentAtMs }) => sentAtMs === null);
+  onLoss() {
+    if (!this.#isAnswered) this.#texts = this.#texts.filter(({ sentAtMs }) => sentAtMs === null);
     for (const one of this.#texts) one.sentAtMs = null;
   }
 
