@@ -289,7 +289,8 @@ export class Call extends EventTarget {
    * in another connection, where the one that it went into was lost with it.
    *
    * @param {string} text
-   * @returns {boolean} whether it was sent or kept; there is room for 256 Ki characters
+   * @returns {boolean} whether it was sent or kept; there is room for 256 Ki characters, and a text
+   *   has to fit into one message
    */
   sendText(text) {
     if (this.#isClosed || !this.#outbox.add(text)) return false;

@@ -10,6 +10,8 @@
 
 /** Many pages of text: who types more while nobody answers is told so. */
 const CHARACTERS_MAX = 256 * 1024;
+/** A message of the contract has 256 KiB; what is around the text fits into the rest. */
+const BYTES_MAX = 255 * 1024;
 
 export class Outbox {
   /** @type {{text: string, sentAtMs: number | null}[]} in the order in which they were typed */
@@ -27,7 +29,7 @@ export class Outbox {
    */
   add(text) {
     const characters = this.#texts.reduce((sum, one) => sum + one.text.length, text.length);
-    if (characters > CHARACTERS_MAX) return false;
+    if (characters > CHARACTERS_MAX || bytesOf(text) > BYTES_MAX) return false;
     this.#texts.push({ text, sentAtMs: null });
     return true;
   }
@@ -74,4 +76,12 @@ export class Outbox {
   clear() {
     this.#texts.length = 0;
   }
+}
+
+/**
+ * @param {string} text
+ * @returns {number} of it in a message: JSON in UTF-8
+ */
+function bytesOf(text) {
+  return new TextEncoder().encode(JSON.stringify(text)).length;
 }
