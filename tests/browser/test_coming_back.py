@@ -136,7 +136,7 @@ async def test_frozen_tab_whose_call_still_stands_keeps_it(
         await page.type("Still here?")
         assert (await call.received.get())["data"] == "Still here?"
         pings = call.pings
-        await until(lambda: call.pings > pings + 3)
+        await until(lambda: call.pings > pings + 2)
         assert server.calls == [call]
         assert await page.page.evaluate("notices") == []
 
@@ -206,7 +206,7 @@ async def test_short_sleep_does_not_end_a_call_that_still_stands(
         async with lid_closed():
             await asyncio.sleep(ASLEEP_S)
         pings = call.pings
-        await until(lambda: call.pings > pings + 3)
+        await until(lambda: call.pings > pings + 2)
         assert len(server.calls) == 2
         assert await page.page.evaluate("notices") == []
 
@@ -319,7 +319,7 @@ async def test_blackout_of_a_second_is_sat_out(network: Network, traveller: Brow
         await network.light_up()
         assert (await call.received.get())["data"] == "Can you hear me?"
         pings = call.pings
-        await until(lambda: call.pings > pings + 3)
+        await until(lambda: call.pings > pings + 2)
         assert server.calls == [call]
 
 
