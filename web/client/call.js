@@ -264,6 +264,7 @@ export class Call extends EventTarget {
     this.#connection = null;
     this.#retire(null);
     connection?.hangUp();
+    this.#outbox.onHangUp();
     this.#letGo();
     if (this.#line !== Line.DOWN) this.#enter(Line.DOWN);
   }

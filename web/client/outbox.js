@@ -73,6 +73,11 @@ export class Outbox {
     for (const one of this.#texts) one.sentAtMs = null;
   }
 
+  /** The person has ended the call: what was sent was sent, and is not said once more later. */
+  onHangUp() {
+    this.#texts = this.#texts.filter(({ sentAtMs }) => sentAtMs === null);
+  }
+
   clear() {
     this.#texts.length = 0;
   }
