@@ -181,6 +181,8 @@ class App {
 
   /** @param {{agent: string, resumed: boolean}} ready */
   #onReady({ agent, resumed }) {
+    this.#agentState = "initializing"; // a connection that is gone back to says nothing anew
+    this.#show();
     this.#showAgent(agent);
     const isForgotten = !resumed && !this.#transcript.isEmpty && this.#wasHeld;
     this.#transcript.beginCall();
@@ -190,7 +192,6 @@ class App {
 
   /** @param {Status} status */
   #onStatus({ line, audio, problem, retryInS }) {
-    if (line !== Line.UP) this.#agentState = "initializing";
     if (!audio) {
       this.#stage.hearAgent(null);
       this.#stage.hearOwn(null);
