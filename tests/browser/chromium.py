@@ -57,6 +57,13 @@ class CallPage:
     def rows(self, role: Literal["user", "agent", "tool", "note"]) -> Locator:
         return self.transcript.locator(f"[data-role={role}]")
 
+    async def begin_anew(self) -> None:
+        """Begin a new conversation, and say so twice where there is one to forget."""
+        is_empty = await self.transcript.locator("li").count() == 0
+        await self.page.get_by_role("button", name="New conversation").click()
+        if not is_empty:
+            await self.page.get_by_role("button", name="Really?").click()
+
     async def type(self, text: str) -> None:
         """Type a message and send it."""
         await self.message.fill(text)

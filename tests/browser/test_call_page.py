@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import re
 
 import pytest
@@ -10,7 +12,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.chromium import launch_chromium, open_call_page
 from tests.browser.stand_in_server import Refusal, StandInServer
-from tests.browser.taken_calls import take_call
+from tests.browser.taken_calls import take_audio_call, take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
 
@@ -239,6 +241,29 @@ async def test_mute_outlives_a_lost_connection(browser: Browser, server: StandIn
         assert await again.received.get() == {"type": "mute", "muted": True}
 
 
+async def test_only_a_hang_up_by_hand_ends_a_mute(browser: Browser, server: StandInServer) -> None:
+    """The next call begins as a person expects a call to begin."""
+    async with open_call_page(browser, server.url) as page:
+        await take_audio_call(server, page)
+        await page.mute.click()
+        await page.hang_up.click()
+        await page.start_audio.click()
+        await take_call(server, page)
+        await expect(page.mute).to_have_attribute("data-muted", "false")
+
+
+async def test_time_of_an_answer_goes_with_the_call(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url) as page:
+        call = await take_audio_call(server, page)
+        call.send("latency", turn=1, response_ms=1340, playout_ms=1, uplink_ms=2)
+        latency = page.page.locator("#latency")
+        await expect(latency).to_be_visible()
+        await page.hang_up.click()
+        await expect(latency).to_be_hidden()
+
+
 async def test_level_shows_that_the_microphone_hears(
     browser: Browser, server: StandInServer
 ) -> None:
@@ -342,6 +367,55 @@ async def test_full_server_is_said_in_words_and_asked_again(
         await take_call(server, page)
         await expect(page.notice).to_be_hidden()
         assert server.refused == 1
+
+
+async def test_retries_are_counted_down_and_announced_once(
+    browser: Browser, server: StandInServer
+) -> None:
+    """The seconds run beside the alert: who hears the page is not told of every one."""
+    refusal = Refusal(503, "All lines are taken.", {"Retry-After": "2"})
+    server.refusals = [refusal] * 3
+    async with open_call_page(browser, server.url, refused_requests=True) as page:
+        await expect(page.notice).to_contain_text("Trying again in 2 s.")
+        await page.page.evaluate("""() => {
+          globalThis.changes = 0;
+          globalThis.countdowns = new Set();
+          const alert = document.querySelector("[role=alert]");
+          const count = new MutationObserver((all) => (changes += all.length));
+          const deep = { childList: true, characterData: true, attributes: true, subtree: true };
+          count.observe(alert, deep);
+          if (document.querySelector("#notice") !== alert) {
+            const shown = document.querySelector("#notice-countdown");
+            const note = () => countdowns.add(shown.textContent);
+            new MutationObserver(note).observe(shown, deep);
+            new MutationObserver((all) => {
+              if (!all[0].target.hidden) changes += all.length;
+            }).observe(document.querySelector("#notice"), { attributeFilter: ["hidden"] });
+          }
+        }""")
+        await expect(page.notice).to_contain_text("Trying again.")
+        changes = 0
+        async with asyncio.timeout(30):
+            while server.refused < 3:
+                changes = await page.page.evaluate("changes")
+                await asyncio.sleep(0.05)
+        assert changes == 0
+        await take_call(server, page)
+        countdowns = await page.page.evaluate("[...countdowns]")
+        assert {"Trying again.", "Trying again in 2 s."} <= set(countdowns)
+
+
+async def test_refusal_of_too_many_messages_is_not_wiped_by_the_next_words(
+    browser: Browser, server: StandInServer
+) -> None:
+    """The agent answers what it got: what it did not get is still to be said again."""
+    async with open_call_page(browser, server.url) as page:
+        call = await take_call(server, page)
+        call.send("error", code="rate_limited", message="Too many messages.", retryable=True)
+        await expect(page.notice).to_contain_text("Too many messages.")
+        call.send("text", data="An answer.", turn=1)
+        await expect(page.rows("agent")).to_have_count(1)
+        await expect(page.notice).to_contain_text("Too many messages.")
 
 
 async def test_refused_call_is_not_placed_again_unasked(
@@ -474,13 +548,63 @@ async def test_reload_keeps_the_session_and_what_was_said(
         )
 
 
+async def test_conversation_of_nobody_known_is_not_shown(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Where the call has no session to go on with, the words of before are another one's."""
+    async with open_call_page(browser, server.url) as page:
+        await take_call(server, page)
+        await page.type("My secret.")
+        await expect(page.rows("user")).to_have_count(1)
+        await page.page.evaluate("sessionStorage.removeItem('rtc.conversation')")
+        await page.page.reload()
+        await take_call(server, page)
+        await expect(page.transcript).to_be_empty()
+        assert await page.page.evaluate("sessionStorage.getItem('rtc.transcript')") is None
+
+
+async def test_call_token_of_somebody_else_shows_none_of_the_words_before(
+    browser: Browser, server: StandInServer
+) -> None:
+    def token_of(name: str) -> str:
+        claims = base64.urlsafe_b64encode(json.dumps({"sub": name}).encode()).decode()
+        return f"eyJhbGciOiJIUzI1NiJ9.{claims.rstrip('=')}.c2lnbmF0dXJl"
+
+    async with open_call_page(browser, f"{server.url}#token={token_of('ada')}") as page:
+        await take_call(server, page)
+        await page.type("My secret.")
+        await expect(page.rows("user")).to_have_count(1)
+        await page.page.evaluate("(hash) => (location.hash = hash)", f"token={token_of('bob')}")
+        await page.page.reload()
+        call = await take_call(server, page)
+        assert "session_id" not in call.offer
+        await expect(page.transcript).to_be_empty()
+
+
+async def test_new_conversation_asks_before_it_forgets_one(
+    browser: Browser, server: StandInServer
+) -> None:
+    """One click by mistake loses nothing; the question goes by itself."""
+    async with open_call_page(browser, server.url) as page:
+        await page.page.clock.install()
+        await take_call(server, page)
+        await page.type("I am Ada.")
+        button = page.page.locator("#new")
+        await button.click()
+        await expect(button).to_have_accessible_name("Really?")
+        await expect(page.rows("user")).to_have_count(1)
+        await page.page.clock.fast_forward(5_000)
+        await expect(button).to_have_accessible_name("New conversation")
+        assert len(server.calls) == 1
+
+
 async def test_new_conversation_forgets_the_session(
     browser: Browser, server: StandInServer
 ) -> None:
     async with open_call_page(browser, server.url) as page:
         await take_call(server, page)
         await page.type("I am Ada.")
-        await page.page.get_by_role("button", name="New conversation").click()
+        await page.begin_anew()
         call = await take_call(server, page)
         assert "session_id" not in call.offer
         await expect(page.transcript).to_be_empty()
@@ -499,6 +623,50 @@ async def test_server_that_forgot_the_session_is_told_apart(
 
 
 # -- looks ---------------------------------------------------------------------------------
+
+
+async def test_phone_of_common_height_gives_the_words_the_room(
+    browser: Browser, server: StandInServer
+) -> None:
+    """In an audio call with words the orb stands in one line with its word."""
+    async with open_call_page(browser, server.url, size=(375, 667)) as page:
+        call = await take_audio_call(server, page)
+        call.send("text", data="Hello", turn=1)
+        await expect(page.rows("agent")).to_have_count(1)
+        stage = await page.page.locator("#stage").bounding_box()
+        assert stage is not None
+        assert stage["height"] < 667 * 0.15
+
+
+async def test_narrowest_window_says_the_state_once(
+    browser: Browser, server: StandInServer
+) -> None:
+    """The stage says it; a screen reader, to which the stage is silent, still finds the chip."""
+    async with open_call_page(browser, server.url, size=(320, 740)) as page:
+        await take_call(server, page)
+        chip = await page.state.bounding_box()
+        assert chip is not None
+        assert chip["width"] <= 1
+        await expect(page.state).to_have_text("Ready")
+
+
+async def test_message_field_is_as_high_as_its_words_after_a_turn_of_the_phone(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url, size=(900, 700)) as page:
+        await take_call(server, page)
+        await page.message.fill("A sentence that takes a line or two of the field. " * 3)
+        rows = "document.querySelector('#text').clientHeight"
+        wide = await page.page.evaluate(rows)
+        await page.page.set_viewport_size({"width": 500, "height": 700})
+        hidden = """() => {
+          const { scrollHeight, clientHeight } = document.querySelector("#text");
+          return scrollHeight - clientHeight;
+        }"""
+        assert await page.page.evaluate(hidden) <= 0
+        assert await page.page.evaluate(rows) > wide
+        await page.page.set_viewport_size({"width": 900, "height": 700})
+        assert await page.page.evaluate(rows) == wide
 
 
 @pytest.mark.parametrize("width", [320, 768, 1440])

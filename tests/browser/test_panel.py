@@ -279,11 +279,9 @@ async def test_panel_opens_where_storage_is_forbidden(
     async with open_panel(browser, server) as panel:
         await panel.page.evaluate("""() => {
           const refuse = () => { throw new DOMException("no", "SecurityError"); };
-          globalThis.forbidden = { getItem: refuse, setItem: refuse };
+          Object.defineProperty(globalThis, "localStorage", { get: refuse });
         }""")
-        await panel.page.evaluate(
-            f"() => ({MAKE_PANEL})({{ storage: globalThis.forbidden, toggle: null }})"
-        )
+        await panel.page.evaluate(f"() => ({MAKE_PANEL})({{ toggle: null }})")
         await panel.open()
         await expect(panel.panel).to_be_visible()
         await panel.close()

@@ -223,11 +223,54 @@ async def test_tool_keeps_its_values_whole_up_to_a_bound(talk: Conversation) -> 
     assert entry["final"] is True
 
 
-async def test_only_the_last_rows_are_kept(talk: Conversation) -> None:
-    await talk.run("for (let row = 1; row <= 230; row += 1) transcript.addNote(String(row))")
+GONE = "What was said before this is no longer kept."
+
+
+async def test_long_conversation_is_kept_whole(talk: Conversation) -> None:
+    await talk.run("for (let row = 1; row <= 1000; row += 1) transcript.addNote(String(row))")
+    assert len(await talk.entries()) == 1000
+    await expect(talk.rows("note")).to_have_count(1000)
+
+
+async def test_only_the_last_rows_are_kept_and_it_is_said(talk: Conversation) -> None:
+    """In the list, in both exports, and after a reload; once."""
+    await talk.run("for (let row = 1; row <= 5030; row += 1) transcript.addNote(String(row))")
     texts = [one["text"] for one in await talk.entries()]
-    assert texts == [str(row) for row in range(31, 231)]
-    await expect(talk.rows("note")).to_have_text(texts)
+    assert texts == [GONE, *(str(row) for row in range(32, 5031))]
+    await expect(talk.rows("note").first).to_have_text(GONE)
+    assert GONE in (await talk.run("transcript.toText()")).splitlines()[0]
+    assert await talk.run("transcript.toJson().entries[0].text") == GONE
+    await talk.run("open(JSON.parse(JSON.stringify(transcript.entries)))")
+    await talk.run("transcript.addNote('one more')")
+    texts = [one["text"] for one in await talk.entries()]
+    assert texts[:2] == [GONE, "33"]
+    assert len(texts) == 5000
+
+
+async def test_only_the_last_characters_are_kept(talk: Conversation) -> None:
+    """Two mebi of them, also of words that grow; what grows itself is kept."""
+    lengths = await talk.run("""() => {
+      for (let row = 0; row < 10; row += 1) transcript.addTyped(String(row).repeat(200 * 1024));
+      const before = transcript.entries.length;
+      transcript.take({ type: "text", data: "a".repeat(100 * 1024), turn: 1 });
+      transcript.take({ type: "text", data: "b".repeat(100 * 1024), turn: 1 });
+      const after = transcript.entries.map(({ text }) => text.length);
+      return [before, after];
+    }""")
+    assert lengths[0] == 10
+    assert lengths[1] == [len(GONE), *[200 * 1024] * 10]
+
+
+async def test_store_that_is_too_small_keeps_the_newest(talk: Conversation) -> None:
+    """Half as many until there is room, and a note that there were more."""
+    kept = await talk.run("""async () => {
+      const { tab } = await import("/page/storage.js");
+      for (let row = 0; row < 9; row += 1) transcript.addTyped(`${row} ${"x".repeat(200 * 1024)}`);
+      sessionStorage.setItem("filler", "x".repeat(4 * 1024 * 1024));
+      tab.writeNewest("kept", 9, (count) => transcript.newest(count));
+      return tab.read("kept").map(({ text }) => text.slice(0, 50).replace(/ x+$/, ""));
+    }""")
+    assert kept == [GONE, "5", "6", "7", "8"]
 
 
 async def test_what_was_stored_is_restored(talk: Conversation) -> None:
@@ -460,20 +503,22 @@ async def test_selection_stays_in_words_that_grow(talk: Conversation) -> None:
 
 
 async def test_changes_are_drawn_once_a_frame(talk: Conversation) -> None:
-    """A hundred pieces that come together are one drawing, and it is told."""
+    """A hundred pieces that come together are one drawing."""
     drawings = await talk.run(
         """async () => {
           let drawings = 0;
-          view.addEventListener("drawn", () => (drawings += 1));
+          const list = document.querySelector("#transcript");
+          new MutationObserver(() => (drawings += 1)).observe(list, { childList: true });
           for (let piece = 0; piece < 100; piece += 1) {
             transcript.take({ type: "text", data: "word ", turn: 1 });
           }
-          const before = document.querySelectorAll("#transcript li").length;
-          await new Promise((resolve) => view.addEventListener("drawn", resolve, { once: true }));
-          return [before, drawings, document.querySelectorAll("#transcript li").length];
+          const before = list.children.length;
+          await new Promise((resolve) =>
+            requestAnimationFrame(() => requestAnimationFrame(resolve)));
+          return [before, drawings, list.innerText.split("word").length - 1];
         }"""
     )
-    assert drawings == [0, 1, 1]
+    assert drawings == [0, 1, 100]
 
 
 async def test_closed_view_draws_no_more(talk: Conversation) -> None:

@@ -7,6 +7,7 @@
 import { Call, CallProblem, Line } from "../client/call.js";
 import { Composer } from "./composer.js";
 import { Controls } from "./controls.js";
+import { sayingCopied } from "./copy_button.js";
 import { byId } from "./elements.js";
 import { download, fileName } from "./exports.js";
 import { plainText } from "./markdown.js";
@@ -15,7 +16,7 @@ import { Panel } from "./panel.js";
 import { Preferences } from "./preferences.js";
 import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
-import { PAGE, WORDS, answeredIn, nowUsing, tryingAgain } from "./strings.js";
+import { PAGE, WORDS, answeredIn, nowUsing } from "./strings.js";
 import { tab } from "./storage.js";
 import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./transcript_view.js";
@@ -23,13 +24,14 @@ import { translate } from "./translate.js";
 
 /** @typedef {import("../client/call.js").Status} Status */
 /** @typedef {import("../client/call.js").Config} Config */
+/** @typedef {ReturnType<typeof setTimeout>} Timer */
 /** @typedef {import("../client/call.js").ServerMessage} ServerMessage */
 /** @typedef {import("../client/call.js").MicrophoneChange} MicrophoneChange */
 
 const TRANSCRIPT_KEY = "rtc.transcript";
 const TOKEN_KEY = "rtc.token";
-/** How long a button says that it has copied. */
-const COPIED_MS = 2_000;
+/** How long New conversation waits for the second click. */
+const REALLY_MS = 4_000;
 
 class App {
   #preferences = new Preferences();
@@ -45,13 +47,25 @@ class App {
   #scroll = byId("scroll", HTMLElement);
   #empty = byId("empty", HTMLElement);
   #latency = byId("latency", HTMLElement);
+  #sayCopied = sayingCopied((isCopied) => {
+    const button = byId("copy-transcript", HTMLButtonElement);
+    button.textContent = isCopied ? WORDS.copied : PAGE.copyTranscript;
+    this.#announce(isCopied ? WORDS.copied : "");
+  });
+  #new = byId("new", HTMLButtonElement);
   #announcer = byId("announcer", HTMLElement);
 
   #agentState = "initializing";
+  /** Runs while New conversation waits for the second click. @type {Timer | undefined} */
+  #reallyTimer;
   #followsEnd = true;
   #scrolledTo = 0;
   /** Whether the person has started audio, and not hung up since. */
   #wantsAudio = false;
+  /** Whether the person has muted, beside what hold to talk does. */
+  #isMutedByHand = false;
+  /** The speaker that worked last. */
+  #speaker = this.#preferences.choices.speaker;
   /** Fingerprint of the page that the server had when this one was loaded. */
   #page = "";
   #isStale = false;
@@ -107,9 +121,12 @@ class App {
     if (this.#isStale) this.#onStale();
   }
 
-  /** The server was renewed under the page. Nothing is lost by a reload, but a word half typed. */
+  /**
+   * The server was renewed under the page. It loads itself anew where nothing is lost by it: no
+   * microphone is open, no word half typed, and none that the server may not have got.
+   */
   #onStale() {
-    if (!this.#call.hasAudio && this.#composer.isEmpty) {
+    if (!this.#call.hasAudio && this.#composer.isEmpty && !this.#call.hasUnsent) {
       this.#store();
       location.reload();
       return;
@@ -117,9 +134,16 @@ class App {
     this.#notice.show("stale", { action: WORDS.reload, act: () => location.reload() });
   }
 
-  /** Hides what has been dealt with; that the page is of yesterday is not. */
+  /** Hides what has been dealt with: not that the page is of yesterday, or nobody is heard. */
   #settleNotice() {
-    if (this.#notice.code !== "stale") this.#notice.hide();
+    const { code } = this.#notice;
+    if (code === "stale" || (code === "microphone_lost" && this.#isDeaf)) return;
+    this.#notice.hide();
+  }
+
+  /** Whether this is an audio call whose microphone is gone. */
+  get #isDeaf() {
+    return this.#call.hasAudio && this.#call.microphone === null;
   }
 
   /** @param {ServerMessage} message */
@@ -139,7 +163,11 @@ class App {
         if (message.response_ms !== undefined) this.#showLatency(message.response_ms);
         break;
       case "error":
-        this.#notice.show("said", { message: message.message, isPassing: message.retryable });
+        this.#notice.show("said", {
+          message: message.message,
+          // What was refused for its number is not made good by the answer to what was not.
+          isPassing: message.retryable && message.code !== "rate_limited",
+        });
         break;
       case "text":
         this.#notice.pass();
@@ -153,6 +181,8 @@ class App {
 
   /** @param {{agent: string, resumed: boolean}} ready */
   #onReady({ agent, resumed }) {
+    this.#agentState = "initializing"; // a connection that is gone back to says nothing anew
+    this.#show();
     this.#showAgent(agent);
     const isForgotten = !resumed && !this.#transcript.isEmpty && this.#wasHeld;
     this.#transcript.beginCall();
@@ -162,19 +192,21 @@ class App {
 
   /** @param {Status} status */
   #onStatus({ line, audio, problem, retryInS }) {
-    if (line !== Line.UP) this.#agentState = "initializing";
     if (!audio) {
       this.#stage.hearAgent(null);
       this.#stage.hearOwn(null);
     }
+    if (line === Line.DIALLING) this.#notice.countDown(this.#notice.isCounting ? 0 : null);
     if (line === Line.UP) {
+      this.#wantsAudio = audio;
       this.#settleNotice();
+      if (this.#isDeaf) this.#notice.show("microphone_lost"); // still, after what came between
       if (this.#isStale) this.#onStale(); // another problem may have been shown meanwhile
       if (this.#isBackNews) this.#announce(WORDS.connected);
       this.#isBackNews = false;
     }
     if (problem) this.#showProblem(problem, line === Line.WAITING ? retryInS : null);
-    this.#isBackNews ||= problem !== null;
+    this.#isBackNews ||= problem !== null && line !== Line.UP;
     this.#show();
   }
 
@@ -185,7 +217,7 @@ class App {
   #showProblem(problem, retryInS) {
     this.#notice.show(problem.code, {
       message: problem.message,
-      more: retryInS === null ? "" : tryingAgain(retryInS),
+      retryInS,
       action: problem.code === "replaced" ? WORDS.continueHere : WORDS.tryAgain,
       act: () => {
         this.#notice.hide();
@@ -194,21 +226,27 @@ class App {
     });
   }
 
-  /** Calls at once: as it was, or with the microphone that another window took. */
+  /**
+   * Calls at once: as it was, or with the microphone that another window took. Where the line is
+   * up it is audio that was refused.
+   */
   #goOn() {
-    if (this.#call.line !== Line.DOWN) this.#call.redial();
+    if (this.#call.line === Line.UP) this.#startAudio();
+    else if (this.#call.line !== Line.DOWN) this.#call.redial();
     else if (this.#wantsAudio) this.#startAudio();
     else this.#call.start({ microphone: false });
   }
 
   // -------------------------------------------------------------------- media
 
+  /** Nobody is heard who has not unmuted: a start mutes where one holds to talk, and opens nothing. */
   async #startAudio() {
     this.#settleNotice();
     this.#controls.showStarting(true);
     try {
-      this.#call.mute(this.#preferences.choices.holdToTalk);
-      await this.#call.start({ microphone: this.#preferences.microphone });
+      if (this.#preferences.choices.holdToTalk) this.#call.mute(true);
+      const isPlaced = await this.#call.start({ microphone: this.#preferences.microphone });
+      if (!isPlaced) return; // hung up, or started again, meanwhile
       this.#wantsAudio = true;
       this.#controls.focusMicrophone();
     } catch (error) {
@@ -222,6 +260,7 @@ class App {
   #onMicrophone({ reason, stream, label }) {
     this.#stage.hearOwn(stream);
     this.#settings.refresh(); // now they have names
+    if (stream !== null && this.#notice.code === "microphone_lost") this.#notice.hide();
     if (reason === "lost") this.#notice.show("microphone_lost");
     if (reason === "unplugged" || reason === "returned") {
       this.#notice.show("device", { message: nowUsing(label), isPassing: true });
@@ -243,10 +282,16 @@ class App {
   }
 
   async #chooseSpeaker() {
+    const { speaker } = this.#preferences.choices;
     try {
-      await this.#call.setSpeaker(this.#preferences.choices.speaker);
+      await this.#call.setSpeaker(speaker);
+      this.#speaker = speaker;
     } catch {
       this.#notice.show("speaker_failed");
+      if (this.#preferences.choices.speaker !== speaker) return; // another one was chosen meanwhile
+      this.#preferences.choose({ speaker: this.#speaker });
+      this.#call.setSpeaker(this.#speaker).catch(() => {}); // used when it comes
+      this.#settings.refresh();
     }
   }
 
@@ -258,20 +303,19 @@ class App {
       target.addEventListener(type, (event) =>
         handle(event instanceof CustomEvent ? event.detail : undefined),
       );
-    when(this.#composer, "text", (text) => this.#sendTyped(text));
+    this.#composer.addEventListener("text", (event) => {
+      if (!this.#sendTyped(/** @type {CustomEvent} */ (event).detail)) event.preventDefault();
+    });
     when(this.#composer, "picture", (picture) => this.#sendPicture(picture));
     when(this.#controls, "start", () => this.#startAudio());
-    when(this.#controls, "mute", (muted) => this.#call.mute(muted));
+    when(this.#controls, "mute", (muted) => this.#mute(muted));
     when(this.#controls, "talk", (pressed) => this.#call.pushToTalk(pressed));
     when(this.#controls, "interrupt", () => this.#call.interrupt());
-    when(this.#controls, "hangup", () => {
-      this.#wantsAudio = false;
-      this.#call.hangUp();
-    });
+    when(this.#controls, "hangup", () => this.#hangUp());
     when(this.#settings, "microphone", () => this.#replaceMicrophone());
     when(this.#settings, "speaker", () => this.#chooseSpeaker());
     when(this.#settings, "holdToTalk", () => {
-      if (this.#call.hasAudio) this.#call.mute(this.#preferences.choices.holdToTalk);
+      this.#call.mute(this.#preferences.choices.holdToTalk || this.#isMutedByHand);
       this.#show();
     });
     this.#scroll.addEventListener("scroll", () => this.#noteScroll());
@@ -289,7 +333,7 @@ class App {
     /** @type {(id: string, handle: () => void) => void} */
     const onClick = (id, handle) =>
       byId(id, HTMLButtonElement).addEventListener("click", () => handle());
-    onClick("new", () => this.#beginAnew());
+    onClick("new", () => this.#askToBeginAnew());
     onClick("copy-transcript", () => this.#copyTranscript());
     onClick("download-text", () =>
       download(this.#transcript.toText(), fileName("txt"), "text/plain"),
@@ -302,12 +346,33 @@ class App {
     onClick("download-json", () => byId("menu", HTMLElement).hidePopover());
   }
 
-  /** @param {string} text */
+  /** @param {boolean} muted */
+  #mute(muted) {
+    this.#isMutedByHand = muted;
+    this.#call.mute(muted);
+  }
+
+  /** The next start is a new one: it does not begin muted. */
+  #hangUp() {
+    this.#wantsAudio = false;
+    this.#latency.hidden = true;
+    this.#call.hangUp();
+    this.#mute(false);
+  }
+
+  /**
+   * @param {string} text
+   * @returns {boolean} whether it is sent, or kept until it can be
+   */
   #sendTyped(text) {
     this.#settleNotice();
+    if (!this.#call.sendText(text)) {
+      this.#notice.show("no_room");
+      return false;
+    }
     this.#followsEnd = true;
     this.#transcript.addTyped(text);
-    this.#call.sendText(text);
+    return true;
   }
 
   /** @param {File} picture */
@@ -318,6 +383,27 @@ class App {
     } catch {
       this.#notice.show("picture_failed");
     }
+  }
+
+  /** What is forgotten does not come back: where there is something, it takes a second click. */
+  #askToBeginAnew() {
+    if (this.#transcript.isEmpty || this.#reallyTimer !== undefined) {
+      this.#showReally(false);
+      this.#beginAnew();
+      return;
+    }
+    this.#showReally(true);
+    this.#announce(WORDS.reallyNew);
+  }
+
+  /** @param {boolean} asks */
+  #showReally(asks) {
+    clearTimeout(this.#reallyTimer);
+    this.#reallyTimer = asks ? setTimeout(() => this.#showReally(false), REALLY_MS) : undefined;
+    const words = asks ? WORDS.really : PAGE.newConversation;
+    this.#new.ariaLabel = words;
+    this.#new.classList.toggle("asks", asks);
+    byId("new-text", HTMLElement).textContent = words;
   }
 
   #beginAnew() {
@@ -336,10 +422,7 @@ class App {
   async #copyTranscript() {
     try {
       await navigator.clipboard.writeText(this.#transcript.toText());
-      this.#announce(WORDS.copied);
-      const button = byId("copy-transcript", HTMLButtonElement);
-      button.textContent = WORDS.copied;
-      setTimeout(() => (button.textContent = PAGE.copyTranscript), COPIED_MS);
+      this.#sayCopied();
     } catch {
       byId("menu", HTMLElement).hidePopover();
       this.#notice.show("copy_failed");
@@ -421,6 +504,8 @@ class App {
   }
 
   #restore() {
+    // Without a session of its own the call is somebody else's, or a new one.
+    if (this.#call.sessionId === "") tab.write(TRANSCRIPT_KEY, null);
     const stored = tab.read(TRANSCRIPT_KEY);
     if (stored === null) return;
     this.#transcript.restore(stored);
@@ -428,7 +513,9 @@ class App {
   }
 
   #store() {
-    if (!this.#transcript.isEmpty) tab.write(TRANSCRIPT_KEY, this.#transcript.entries);
+    const { length } = this.#transcript.entries;
+    if (length === 0) return;
+    tab.writeNewest(TRANSCRIPT_KEY, length, (count) => this.#transcript.newest(count));
   }
 }
 

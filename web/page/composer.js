@@ -6,11 +6,18 @@
 
 import { byId } from "./elements.js";
 
-/** Events: `text`, with what was typed in `detail`; `picture`, with a file pasted or dropped. */
+/** Whether the style sheet lets the field grow with its text. */
+const GROWS_BY_ITSELF = CSS.supports("field-sizing", "content");
+
+/**
+ * Events: `text`, with what was typed in `detail`, which stays in the field where the event is
+ * cancelled; `picture`, with a file that was chosen, pasted or dropped.
+ */
 export class Composer extends EventTarget {
   #form = byId("composer", HTMLFormElement);
   #text = byId("text", HTMLTextAreaElement);
   #send = byId("send", HTMLButtonElement);
+  #picture = byId("picture", HTMLInputElement);
 
   constructor() {
     super();
@@ -24,9 +31,12 @@ export class Composer extends EventTarget {
       event.preventDefault();
       this.#submit();
     });
+    byId("attach", HTMLButtonElement).addEventListener("click", () => this.#picture.click());
+    this.#picture.addEventListener("change", () => this.#takeChosen());
     this.#text.addEventListener("paste", (event) => this.#takePicture(event, event.clipboardData));
     this.#form.addEventListener("dragover", (event) => event.preventDefault());
     this.#form.addEventListener("drop", (event) => this.#takePicture(event, event.dataTransfer));
+    if (!GROWS_BY_ITSELF) addEventListener("resize", () => this.#grow()); // or a phone was turned
   }
 
   /** Whether nothing is being typed. */
@@ -46,19 +56,35 @@ export class Composer extends EventTarget {
     const picture = [...(data?.files ?? [])].find((file) => file.type.startsWith("image/"));
     if (!picture) return; // text goes into the field by itself
     event.preventDefault();
+    this.#emitPicture(picture);
+  }
+
+  #takeChosen() {
+    const [picture] = this.#picture.files ?? [];
+    if (picture) this.#emitPicture(picture);
+    this.#picture.value = ""; // the same one can be chosen again
+    this.focus();
+  }
+
+  /** @param {File} picture */
+  #emitPicture(picture) {
     this.dispatchEvent(new CustomEvent("picture", { detail: picture }));
   }
 
   #submit() {
     const text = this.#text.value.trim();
     if (!text) return;
+    if (!this.dispatchEvent(new CustomEvent("text", { detail: text, cancelable: true }))) return;
     this.#text.value = "";
     this.#show();
-    this.dispatchEvent(new CustomEvent("text", { detail: text }));
   }
 
   #show() {
     this.#send.disabled = this.isEmpty;
+    if (!GROWS_BY_ITSELF) this.#grow();
+  }
+
+  #grow() {
     this.#text.style.setProperty("height", "auto");
     this.#text.style.setProperty("height", `${this.#text.scrollHeight}px`);
   }

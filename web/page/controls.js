@@ -7,8 +7,10 @@
 import { byId } from "./elements.js";
 import { PAGE, WORDS } from "./strings.js";
 
-/** Where a key is text, or presses what has the focus. */
-const KEYS_ARE_TAKEN = "input, textarea, select, button, a, summary, [contenteditable]";
+/** Where a letter is text, or chooses. */
+const LETTERS_ARE_TAKEN = "input, textarea, select, [contenteditable]";
+/** Where the space bar is text, or presses what has the focus. */
+const SPACE_IS_TAKEN = `${LETTERS_ARE_TAKEN}, button, a, summary`;
 
 /**
  * @typedef {object} ControlsState
@@ -32,6 +34,8 @@ export class Controls extends EventTarget {
   /** @type {ControlsState} */
   #state = { audio: false, muted: false, holdToTalk: false, answering: false };
   #isTalking = false;
+  /** Whether the space bar is down to talk: then it presses no button. */
+  #isSpaceHeld = false;
 
   constructor() {
     super();
@@ -45,17 +49,19 @@ export class Controls extends EventTarget {
     });
     this.#listenToHold();
     document.addEventListener("keydown", (event) => this.#onKeyDown(event));
-    document.addEventListener("keyup", (event) => {
-      if (event.code === "Space") this.#talk(false);
-    });
+    document.addEventListener("keyup", (event) => this.#onKeyUp(event));
     // A key or finger that is lifted elsewhere is not seen here.
     addEventListener("blur", () => this.#talk(false));
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.#talk(false);
+    });
   }
 
   /** @param {ControlsState} state */
   show(state) {
     this.#state = state;
     const { audio, muted, holdToTalk, answering } = state;
+    if (!audio) this.#talk(false);
     this.#keepFocus(() => {
       this.#start.hidden = audio;
       this.#mute.hidden = !audio || holdToTalk;
@@ -67,7 +73,6 @@ export class Controls extends EventTarget {
     this.#muteText.textContent = muted ? WORDS.unmute : WORDS.mute;
     this.#holdText.textContent = this.#isTalking ? WORDS.talking : PAGE.hold;
     this.#hold.classList.toggle("pressed", this.#isTalking);
-    if (!audio) this.#isTalking = false;
   }
 
   /** @param {boolean} starting  while the browser asks for the microphone */
@@ -96,9 +101,10 @@ export class Controls extends EventTarget {
     this.#hold.addEventListener("keydown", (event) => {
       if (event.code !== "Enter" && event.code !== "Space") return;
       event.preventDefault();
-      this.#talk(true);
+      if (!event.repeat) this.#talk(true);
     });
-    this.#hold.addEventListener("keyup", () => this.#talk(false));
+    // The key that was pressed here is lifted elsewhere.
+    this.#hold.addEventListener("blur", () => this.#talk(false));
   }
 
   /** @param {KeyboardEvent} event */
@@ -106,14 +112,38 @@ export class Controls extends EventTarget {
     if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
     if (document.querySelector("dialog:modal, [popover]:popover-open")) return;
     if (event.key === "Escape") this.#say("interrupt");
-    const isTaken = event.target instanceof Element && event.target.closest(KEYS_ARE_TAKEN);
-    if (isTaken || !this.#state.audio) return;
-    if (event.code === "Space") {
-      event.preventDefault(); // nor does the page scroll
-      if (this.#state.muted && !event.repeat) this.#talk(true);
-    } else if (event.key.toLowerCase() === PAGE.keyMute.toLowerCase() && !event.repeat) {
-      if (!this.#state.holdToTalk) this.#say("mute", !this.#state.muted);
+    if (!this.#state.audio) return;
+    if (event.code === "Space") this.#onSpace(event);
+    else if (event.key.toLowerCase() === PAGE.keyMute.toLowerCase() && !event.repeat) {
+      if (isIn(event, LETTERS_ARE_TAKEN) || this.#state.holdToTalk) return;
+      this.#say("mute", !this.#state.muted);
     }
+  }
+
+  /**
+   * Held, it opens a muted microphone. On the mute button it does too: that is where the focus
+   * is after a start, and Enter presses it all the same.
+   *
+   * @param {KeyboardEvent} event
+   */
+  #onSpace(event) {
+    const isOnMute = event.target === this.#mute;
+    if (isIn(event, SPACE_IS_TAKEN) && !isOnMute) return;
+    if (isOnMute && !this.#state.muted && !event.repeat) return; // it mutes
+    event.preventDefault(); // nor does the page scroll
+    if (!this.#state.muted || event.repeat) return;
+    this.#isSpaceHeld = true;
+    this.#talk(true);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKeyUp(event) {
+    if (event.code !== "Space" && event.code !== "Enter") return;
+    if (event.code === "Space") {
+      if (this.#isSpaceHeld) event.preventDefault(); // a click, in some browsers
+      this.#isSpaceHeld = false;
+    }
+    this.#talk(false);
   }
 
   /** @param {boolean} pressed */
@@ -144,4 +174,12 @@ export class Controls extends EventTarget {
   #say(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/**
+ * @param {Event} event
+ * @param {string} selectors
+ */
+function isIn({ target }, selectors) {
+  return target instanceof Element && target.closest(selectors) !== null;
 }

@@ -9,7 +9,22 @@ import { WORDS } from "./strings.js";
 const SVG = "http://www.w3.org/2000/svg";
 const SHEETS = "M9 9h10v11H9zM5 15V4h10";
 const TICK = "M5 13l4.5 4.5L19 7";
-const SAID_FOR_MS = 1_600;
+const SAID_FOR_MS = 2_000;
+
+/**
+ * How every button says that it has copied: for a while, in place of what else it says.
+ *
+ * @param {(isCopied: boolean) => void} show
+ * @returns {() => void}  to be called when it has
+ */
+export function sayingCopied(show) {
+  let timer = 0;
+  return () => {
+    show(true);
+    clearTimeout(timer);
+    timer = setTimeout(() => show(false), SAID_FOR_MS);
+  };
+}
 
 /**
  * @param {string} label  what the button does, for a tooltip and a screen reader
@@ -34,16 +49,14 @@ export function copyButton(label, read) {
     button.classList.toggle("done", isDone);
     button.ariaLabel = button.title = isDone ? WORDS.copied : label;
   };
-  let timer = 0;
+  const sayCopied = sayingCopied(show);
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(read());
     } catch {
       return; // The browser forbids it: no tick, and the text can still be selected.
     }
-    show(true);
-    clearTimeout(timer);
-    timer = setTimeout(() => show(false), SAID_FOR_MS);
+    sayCopied();
   });
   show(false);
   return button;

@@ -8,11 +8,13 @@
  * @module panel
  */
 
+import { sayingCopied } from "./copy_button.js";
 import { EventLog, factsAsText } from "./event_log.js";
 import { LatencyBars, partsOf } from "./latency_bars.js";
 import { Plot } from "./plot.js";
 import { reportOf } from "./report.js";
-import { PANEL } from "./strings.js";
+import { visits } from "./storage.js";
+import { PANEL, WORDS } from "./strings.js";
 
 /** @typedef {import("../client/statistics.js").CallStats} CallStats */
 /** @typedef {import("./event_log.js").CallEvent} CallEvent */
@@ -48,7 +50,6 @@ import { PANEL } from "./strings.js";
 
 const PERIOD_MS = 1_000;
 const SAMPLES_MAX = 60;
-const COPIED_MS = 2_000;
 const STORAGE_KEY = "rtc.panel";
 /** Nearer to the end than this, the list of events follows what comes. */
 const END_PX = 24;
@@ -126,7 +127,6 @@ export class Panel {
   #element;
   #call;
   #toggle;
-  #storage;
   #fingerprint;
   #outputLatencyMs;
 
@@ -147,8 +147,6 @@ export class Panel {
   #isSampling = false;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #poll;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #copied;
 
   /** @type {{figure: Figure, plot: Plot, row: HTMLElement, value: HTMLElement}[]} */
   #figures = [];
@@ -160,6 +158,10 @@ export class Panel {
   #followsEnd = true;
   #copy = button("panel-copy", PANEL.copy);
   #said = element("span", "sr-only");
+  #sayCopied = sayingCopied((isCopied) => {
+    this.#copy.textContent = isCopied ? WORDS.copied : PANEL.copy;
+    this.#said.textContent = isCopied ? WORDS.copied : "";
+  });
   #uncopied = element("div", "panel-uncopied");
   #uncopiedText = document.createElement("textarea");
 
@@ -171,30 +173,23 @@ export class Panel {
    * @param {object} [options]
    * @param {HTMLButtonElement | null} [options.toggle]  opens and folds it; its `aria-expanded`
    *   says which
-   * @param {Storage | null} [options.storage]  what remembers that it is open
    * @param {() => string | null} [options.fingerprint]  of the page's files, for the report
    * @param {() => number | null} [options.outputLatencyMs]  of the loudspeaker, for the report
    */
   constructor(
     element,
     call,
-    {
-      toggle = null,
-      storage = localStorageOrNull(),
-      fingerprint = () => null,
-      outputLatencyMs = () => null,
-    } = {},
+    { toggle = null, fingerprint = () => null, outputLatencyMs = () => null } = {},
   ) {
     this.#element = element;
     this.#call = call;
     this.#toggle = toggle;
-    this.#storage = storage;
     this.#fingerprint = fingerprint;
     this.#outputLatencyMs = outputLatencyMs;
     this.#build();
     this.#listen();
     this.#showFolded(true);
-    if (this.#remembered() === "open") this.open();
+    if (visits.read(STORAGE_KEY) === "open") this.open();
   }
 
   get isOpen() {
@@ -206,7 +201,7 @@ export class Panel {
     if (this.isOpen) return;
     this.#poll = setInterval(() => this.#sample(), PERIOD_MS);
     this.#showFolded(false);
-    this.#remember("open");
+    visits.write(STORAGE_KEY, "open");
     this.#drawAll();
     this.#sample();
   }
@@ -218,7 +213,7 @@ export class Panel {
     this.#poll = undefined;
     if (this.#element.contains(document.activeElement)) this.#toggle?.focus();
     this.#showFolded(true);
-    this.#remember("folded");
+    visits.write(STORAGE_KEY, "folded");
   }
 
   // --------------------------------------------------------------------- call
@@ -332,20 +327,12 @@ export class Panel {
     // Without waiting for anything before: a browser lets a page copy only on a click.
     const copying = navigator.clipboard?.writeText(text) ?? Promise.reject();
     copying.then(
-      () => this.#showCopied(),
+      () => {
+        this.#uncopied.hidden = true;
+        this.#sayCopied();
+      },
       () => this.#showUncopied(text),
     );
-  }
-
-  #showCopied() {
-    this.#uncopied.hidden = true;
-    this.#copy.textContent = PANEL.copied;
-    this.#said.textContent = PANEL.copied;
-    clearTimeout(this.#copied);
-    this.#copied = setTimeout(() => {
-      this.#copy.textContent = PANEL.copy;
-      this.#said.textContent = "";
-    }, COPIED_MS);
   }
 
   /** @param {string} text */
@@ -498,35 +485,6 @@ export class Panel {
 
   #scrollToEnd() {
     if (this.#followsEnd) this.#eventList.scrollTop = this.#eventList.scrollHeight;
-  }
-
-  // ------------------------------------------------------------------- memory
-
-  /** @returns {string | null} */
-  #remembered() {
-    try {
-      return this.#storage?.getItem(STORAGE_KEY) ?? null;
-    } catch {
-      return null;
-    }
-  }
-
-  /** @param {string} state */
-  #remember(state) {
-    try {
-      this.#storage?.setItem(STORAGE_KEY, state);
-    } catch {
-      // It is full or forbidden: the panel is folded after a reload.
-    }
-  }
-}
-
-/** @returns {Storage | null} null where the browser forbids it */
-function localStorageOrNull() {
-  try {
-    return localStorage;
-  } catch {
-    return null;
   }
 }
 

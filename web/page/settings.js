@@ -48,10 +48,6 @@ export class Settings extends EventTarget {
     this.refresh();
   }
 
-  get isOpen() {
-    return this.#dialog.open;
-  }
-
   open() {
     this.refresh();
     this.#dialog.showModal();

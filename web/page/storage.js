@@ -27,13 +27,28 @@ class Kept {
   /**
    * @param {string} key
    * @param {unknown} value  null: nothing is kept any more
+   * @returns {boolean} whether there was room; what is not kept holds until the page is left
    */
   write(key, value) {
     try {
       this.#area().removeItem(key); // also where the new one has no room
       if (value !== null) this.#area().setItem(key, JSON.stringify(value));
+      return true;
     } catch {
-      // What is not kept holds until the page is left.
+      return false;
+    }
+  }
+
+  /**
+   * Keeps the newest of many: all of them, or half as many until there is room.
+   *
+   * @param {string} key
+   * @param {number} count  how many there are
+   * @param {(count: number) => unknown} newest  makes what is kept of so many
+   */
+  writeNewest(key, count, newest) {
+    for (let kept = count; kept > 0; kept = Math.floor(kept / 2)) {
+      if (this.write(key, newest(kept))) return;
     }
   }
 }

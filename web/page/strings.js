@@ -23,6 +23,7 @@ export const PAGE = Object.freeze({
   message: "Message",
   typeHere: "Type a message",
   send: "Send",
+  attach: "Send a picture",
   dismiss: "Dismiss",
   hangUp: "Hang up",
   stop: "Stop",
@@ -222,6 +223,11 @@ export const PROBLEMS = Object.freeze(
       advice: "The sound stays where it was.",
       picture: "sound-blocked",
     },
+    no_room: {
+      title: "Too much is waiting to be sent.",
+      advice: "Your message stays in the field: send it when the connection is back.",
+      picture: "note",
+    },
     picture_failed: {
       title: "The browser cannot read that picture.",
       advice: "Try another format, such as JPEG or PNG.",
@@ -273,6 +279,9 @@ export const WORDS = Object.freeze({
   table: "Table",
   taskDone: "Done",
   taskOpen: "To do",
+  really: "Really?",
+  reallyNew: "Press again to forget this conversation.",
+  earlierGone: "What was said before this is no longer kept.",
   forgotten: "The server no longer knows what was said above. This is a new conversation.",
 });
 
@@ -281,7 +290,6 @@ export const PANEL = Object.freeze({
   title: "Call details",
   close: "Close call details",
   copy: "Copy report",
-  copied: "Copied",
   copyYourself: "The browser does not let the page copy. Copy this report yourself:",
 
   connection: "Connection",

@@ -8,7 +8,9 @@
 
 import { WORDS, clockTime, duration, pictureSent } from "./strings.js";
 
-const ENTRIES_KEPT = 200;
+const ENTRIES_KEPT = 5_000;
+/** Of all entries together. */
+const CHARACTERS_KEPT = 2 * 1024 * 1024;
 /** Of one utterance; as long as the longest message. */
 const TEXT_CHARACTERS = 256 * 1024;
 /** Of a tool's arguments, and of its result, as JSON. */
@@ -58,6 +60,7 @@ const BRIEF_CHARACTERS = 160;
  * @property {Latency} [latency]
  * @property {string} [agent]  the name of the agent that answered
  * @property {Tool} [tool]
+ * @property {boolean} [gone]  the note, always the first entry, that earlier ones are not kept
  */
 
 /**
@@ -89,6 +92,9 @@ export class Transcript extends EventTarget {
   #now;
   /** @type {Entry[]} */
   #entries = [];
+  /** @type {WeakMap<Entry, number>} how many characters each one holds */
+  #sizes = new WeakMap();
+  #characters = 0;
   #call = 0;
   #sessionId = "";
   #agent = "";
@@ -110,6 +116,18 @@ export class Transcript extends EventTarget {
     return this.#entries;
   }
 
+  /**
+   * What {@link restore} takes, where there is no room for all {@link entries}.
+   *
+   * @param {number} count
+   * @returns {readonly Entry[]} so many of the newest, after a note where there are others
+   */
+  newest(count) {
+    if (count >= this.#entries.length) return this.#entries;
+    const kept = this.#entries.slice(-count);
+    return [goneNote(/** @type {Entry} */ (kept[0]).at), ...kept];
+  }
+
   get isEmpty() {
     return this.#entries.length === 0;
   }
@@ -117,7 +135,7 @@ export class Transcript extends EventTarget {
   /** A new call counts its turns from 1 again, and ends what the one before left open. */
   beginCall() {
     this.#call += 1;
-    for (const entry of this.#entries) {
+    for (const entry of [...this.#entries]) {
       if (!entry.final) this.#change(entry, ended(entry));
     }
   }
@@ -174,6 +192,7 @@ export class Transcript extends EventTarget {
 
   clear() {
     for (const entry of this.#entries.splice(0)) this.#emit(entry, "removed");
+    this.#characters = 0;
     this.#timing = null;
     this.#sessionId = "";
   }
@@ -359,11 +378,38 @@ export class Transcript extends EventTarget {
     const index = before ? this.#entries.indexOf(before) : this.#entries.length;
     entry.text = entry.text.slice(0, TEXT_CHARACTERS);
     this.#entries.splice(index, 0, entry);
+    this.#measure(entry);
     this.#emit(entry, "added");
-    if (this.#entries.length > ENTRIES_KEPT) {
-      this.#emit(/** @type {Entry} */ (this.#entries.shift()), "removed");
-    }
+    this.#dropOldest();
     return entry;
+  }
+
+  /** @param {Entry} entry  one of those kept, that came or changed */
+  #measure(entry) {
+    const size = charactersOf(entry);
+    this.#characters += size - (this.#sizes.get(entry) ?? 0);
+    this.#sizes.set(entry, size);
+  }
+
+  /** Makes room, and says so; the newest entry is kept whatever it holds. */
+  #dropOldest() {
+    let first = this.#entries[0]?.gone ? 1 : 0;
+    let at = 0;
+    while (
+      this.#entries.length > first + 1 &&
+      (this.#entries.length > ENTRIES_KEPT || this.#characters > CHARACTERS_KEPT)
+    ) {
+      const [dropped] = /** @type {[Entry]} */ (this.#entries.splice(first, 1));
+      at = dropped.at;
+      this.#characters -= this.#sizes.get(dropped) ?? 0;
+      this.#sizes.delete(dropped);
+      this.#emit(dropped, "removed");
+      if (first === 1) continue;
+      first = 1;
+      this.#entries.unshift(goneNote(at));
+      this.#emit(/** @type {Entry} */ (this.#entries[0]), "added");
+    }
+    if (at > 0) Object.assign(/** @type {Entry} */ (this.#entries[0]), { at });
   }
 
   /**
@@ -373,7 +419,9 @@ export class Transcript extends EventTarget {
   #change(entry, change) {
     Object.assign(entry, change);
     entry.text = entry.text.slice(0, TEXT_CHARACTERS);
+    this.#measure(entry);
     this.#emit(entry, "changed");
+    this.#dropOldest();
   }
 
   /**
@@ -459,6 +507,21 @@ function line(entry) {
   if (unheard) words.push(`(${WORDS.notHeard}: ${unheard.trim()})`);
   else if (entry.interrupted) words.push(`(${WORDS.interrupted})`);
   return `${WORDS.agent}${took}: ${words.filter(Boolean).join(" ")}`;
+}
+
+/**
+ * @param {number} at  until when nothing is kept
+ * @returns {Entry}
+ */
+function goneNote(at) {
+  const text = WORDS.earlierGone;
+  return { role: "note", call: 0, turn: 0, at, text, final: true, gone: true };
+}
+
+/** @param {Entry} entry */
+function charactersOf({ text, said, heard, tool }) {
+  const words = text.length + (said?.length ?? 0) + (heard?.length ?? 0);
+  return tool ? words + JSON.stringify(tool).length : words;
 }
 
 /**

@@ -23,8 +23,7 @@ const SHARE_OF_TIME = 0.2;
  * @property {() => void} draw
  */
 
-/** Emits `drawn` after the rows have changed, for whoever keeps the end of the list in sight. */
-export class TranscriptView extends EventTarget {
+export class TranscriptView {
   #transcript;
   #list;
   /** @type {Map<Entry, Row>} */
@@ -34,6 +33,8 @@ export class TranscriptView extends EventTarget {
   /** @type {WeakMap<Entry, number>} when a row that was slow may be drawn again */
   #notBefore = new WeakMap();
   #frame = 0;
+  /** Whether rows came or went. */
+  #isMoved = true;
   #closing = new AbortController();
 
   /**
@@ -41,7 +42,6 @@ export class TranscriptView extends EventTarget {
    * @param {HTMLOListElement} list  empty
    */
   constructor(transcript, list) {
-    super();
     this.#transcript = transcript;
     this.#list = list;
     for (const entry of transcript.entries) this.#changed.add(entry);
@@ -49,7 +49,8 @@ export class TranscriptView extends EventTarget {
     transcript.addEventListener(
       "change",
       (event) => {
-        const { entry } = /** @type {CustomEvent<Change>} */ (event).detail;
+        const { entry, kind } = /** @type {CustomEvent<Change>} */ (event).detail;
+        this.#isMoved ||= kind !== "changed";
         this.#changed.add(entry);
         this.#schedule();
       },
@@ -72,7 +73,8 @@ export class TranscriptView extends EventTarget {
 
   /** @param {number} now  of the frame */
   #draw(now) {
-    this.#place();
+    if (this.#isMoved) this.#place();
+    this.#isMoved = false;
     for (const entry of this.#changed) {
       if (!entry.final && now < (this.#notBefore.get(entry) ?? 0)) continue;
       this.#changed.delete(entry);
@@ -82,7 +84,6 @@ export class TranscriptView extends EventTarget {
       this.#notBefore.set(entry, now + tookMs / SHARE_OF_TIME);
     }
     if (this.#changed.size > 0) this.#schedule();
-    this.dispatchEvent(new Event("drawn"));
   }
 
   /** The rows of the entries that there are, in their order; those that stay are not moved. */
