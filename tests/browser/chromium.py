@@ -59,10 +59,10 @@ class CallPage:
 
     async def begin_anew(self) -> None:
         """Begin a new conversation, and say so twice where there is one to forget."""
-        is_empty = await self.transcript.locator("li").count() == 0
-        await self.page.get_by_role("button", name="New conversation").click()
-        if not is_empty:
-            await self.page.get_by_role("button", name="Really?").click()
+        button = self.page.locator("#new")
+        await button.click()
+        if "asks" in (await button.get_attribute("class") or ""):
+            await button.click()
 
     async def type(self, text: str) -> None:
         """Type a message and send it."""

@@ -425,6 +425,20 @@ async def test_lost_microphone_is_said_again_after_a_reconnection(
         await expect(page.notice).to_contain_text("hears nothing")
 
 
+async def test_address_with_another_session_shows_nothing_of_the_one_before(
+    browser: Browser, server: StandInServer
+) -> None:
+    """What was said in the first is not taken for the beginning of the second."""
+    async with open_call_page(browser, server.url) as page:
+        await take_call(server, page)
+        await page.type("I am Ada.")
+        await page.page.goto("about:blank")
+        await page.page.goto(f"{server.url}#session=another")
+        call = await take_call(server, page)
+        assert call.offer["session_id"] == "another"
+        await expect(page.transcript).to_be_empty()
+
+
 # -- pictures ------------------------------------------------------------------------------
 
 

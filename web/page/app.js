@@ -29,6 +29,7 @@ import { translate } from "./translate.js";
 /** @typedef {import("../client/call.js").MicrophoneChange} MicrophoneChange */
 
 const TRANSCRIPT_KEY = "rtc.transcript";
+const SESSION_KEY = "rtc.transcript.session";
 const TOKEN_KEY = "rtc.token";
 /** How long New conversation waits for the second click. */
 const REALLY_MS = 4_000;
@@ -60,6 +61,8 @@ class App {
   #reallyTimer;
   #followsEnd = true;
   #scrolledTo = 0;
+  /** Whether the browser is asking the person for the microphone. */
+  #isStarting = false;
   /** Whether the person has started audio, and not hung up since. */
   #wantsAudio = false;
   /** Whether the person has muted, beside what hold to talk does. */
@@ -126,7 +129,8 @@ class App {
    * microphone is open, no word half typed, and none that the server may not have got.
    */
   #onStale() {
-    if (!this.#call.hasAudio && this.#composer.isEmpty && !this.#call.hasUnsent) {
+    const isIdle = !this.#call.hasAudio && !this.#isStarting;
+    if (isIdle && this.#composer.isEmpty && !this.#call.hasUnsent) {
       this.#store();
       location.reload();
       return;
@@ -242,6 +246,7 @@ class App {
   /** Nobody is heard who has not unmuted: a start mutes where one holds to talk, and opens nothing. */
   async #startAudio() {
     this.#settleNotice();
+    this.#isStarting = true;
     this.#controls.showStarting(true);
     try {
       if (this.#preferences.choices.holdToTalk) this.#call.mute(true);
@@ -252,6 +257,7 @@ class App {
     } catch (error) {
       this.#onMicrophoneProblem(error);
     } finally {
+      this.#isStarting = false;
       this.#controls.showStarting(false);
     }
   }
@@ -504,8 +510,9 @@ class App {
   }
 
   #restore() {
-    // Without a session of its own the call is somebody else's, or a new one.
-    if (this.#call.sessionId === "") tab.write(TRANSCRIPT_KEY, null);
+    // Of another session, or of another person's, nothing is shown.
+    const isOfSession = tab.read(SESSION_KEY) === this.#call.sessionId;
+    if (!isOfSession || this.#call.sessionId === "") tab.write(TRANSCRIPT_KEY, null);
     const stored = tab.read(TRANSCRIPT_KEY);
     if (stored === null) return;
     this.#transcript.restore(stored);
@@ -515,6 +522,7 @@ class App {
   #store() {
     const { length } = this.#transcript.entries;
     if (length === 0) return;
+    tab.write(SESSION_KEY, this.#call.sessionId);
     tab.writeNewest(TRANSCRIPT_KEY, length, (count) => this.#transcript.newest(count));
   }
 }
