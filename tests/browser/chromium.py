@@ -140,6 +140,7 @@ async def open_call_page(
     size: tuple[int, int] = (1100, 760),
     scale: float = 1,
     init_script: str | None = None,
+    motion: bool = False,
 ) -> AsyncIterator[CallPage]:
     """Open the page at ``url`` with no memory of earlier ones; at the end it must be clean.
 
@@ -147,12 +148,14 @@ async def open_call_page(
         allow_microphone: what the person answers when the browser asks.
         refused_requests: see :meth:`CallPage.check_clean`.
         init_script: JavaScript that runs before the page's own.
+        motion: whether the page may move: it draws without a graphics card, at the cost of tests.
     """
     context = await browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme=color_scheme,
         device_scale_factor=scale,
         permissions=["microphone"] if allow_microphone else [],
+        reduced_motion="no-preference" if motion else "reduce",
     )
     try:
         if init_script:

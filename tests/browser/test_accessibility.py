@@ -433,7 +433,7 @@ async def test_something_moves_where_motion_is_welcome(
     browser: Browser, server: StandInServer
 ) -> None:
     """So that the test above can fail."""
-    async with open_stage(browser, server) as stage:
+    async with open_stage(browser, server, motion=True) as stage:
         await SCENES["thinking"](stage)
         assert await stage.page.page.evaluate("document.getAnimations().length") > 0
 

@@ -43,7 +43,7 @@ async def test_state_looks_like_something_on_phone_and_desktop_in_both_schemes(
     browser: Browser, server: StandInServer, scene: str
 ) -> None:
     """A picture of each: of the size of the window, and not of one colour."""
-    async with open_stage(browser, server) as stage:
+    async with open_stage(browser, server, motion=True) as stage:
         page = stage.page.page
         await SCENES[scene](stage)
         await page.mouse.move(0, 0)
@@ -80,7 +80,7 @@ def check_picture(picture: bytes, width: int, height: int) -> None:
 
 async def test_picture_for_the_readme(browser: Browser, server: StandInServer) -> None:
     """An audio call in which the agent speaks, with the panel of call details beside it."""
-    async with open_stage(browser, server, size=(1280, 800)) as stage:
+    async with open_stage(browser, server, size=(1280, 800), motion=True) as stage:
         await SCENES["panel"](stage)
         last = "And what about Sunday?"
         stage.call.send("transcript", role="user", text=last, final=True, turn=2)

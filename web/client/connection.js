@@ -438,7 +438,9 @@ export class Connection extends EventTarget {
     try {
       return await response.json();
     } catch (error) {
-      throw new CallProblem("bad_answer", { cause: error });
+      // What broke off in the middle is no answer at all.
+      const code = error instanceof SyntaxError ? "bad_answer" : "unreachable";
+      throw new CallProblem(code, { cause: error });
     }
   }
 
