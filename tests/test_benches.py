@@ -341,7 +341,12 @@ def test_kept_results_have_machine_versions_and_figures() -> None:
     for path in (BENCHES / "results").glob("*.json"):
         result = json.loads(path.read_text())
         assert {"cpu", "cores", "kernel", "python", "libopus"} <= set(result["machine"])
-        assert "servers" in result or result["versions"]
+        ways = result.get("ways", {})
+        assert "servers" in result or ways or result["versions"]
+        for way in ways.values():
+            # The way without a server has none whose version would matter.
+            assert bool(way["versions"]) == bool(way["work"])
+            assert way["summary"]
         for server in result.get("servers", {}).values():
             assert server["versions"]
             assert server["work"]
