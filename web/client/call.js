@@ -90,6 +90,8 @@ export class Call extends EventTarget {
   #connection = null;
   /** The connection that the current one takes over. @type {Connection | null} */
   #replaced = null;
+  /** The one that was hung up last: it may hold the track for as long as it tells the server. */
+  #leaving = /** @type {Connection | null} */ (null);
   #microphone = new Microphone((track) => this.#sendTrack(track));
   #loudspeaker;
   #statistics = new CallStatistics();
@@ -264,6 +266,7 @@ export class Call extends EventTarget {
     this.#connection = null;
     this.#retire(null);
     connection?.hangUp();
+    this.#leaving = connection;
     this.#outbox.onHangUp();
     this.#letGo();
     if (this.#line !== Line.DOWN) this.#enter(Line.DOWN);
@@ -587,7 +590,7 @@ export class Call extends EventTarget {
   /** @param {MediaStreamTrack | null} track */
   async #sendTrack(track) {
     await Promise.allSettled(
-      [this.#connection, this.#replaced].map((one) => one?.replaceTrack(track)),
+      [this.#connection, this.#replaced, this.#leaving].map((one) => one?.replaceTrack(track)),
     );
   }
 

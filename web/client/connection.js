@@ -42,6 +42,8 @@ const CONFIG_AGAIN_MS = 1_500;
 const CONNECT_TIMEOUT_MS = 15_000;
 /** How long ICE may stay `disconnected` before the connection is given up. */
 const DISCONNECTED_GRACE_MS = 3_000;
+/** A server that learns of the end by the connection's first has no call left to end (404). */
+const FAREWELL_MS = 1_000;
 /** The server takes 32 candidates a call. */
 const CANDIDATES_MAX = 30;
 /** An error that cannot be mended and the end of the call this soon after it belong together. */
@@ -82,8 +84,10 @@ export class Connection extends EventTarget {
   #pc = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
-  /** @type {RTCRtpSender | null} */
-  #sender = null;
+  /** @type {RTCRtpTransceiver | null} */
+  #transceiver = null;
+  /** The request that ends the call. @type {Promise<unknown> | null} */
+  #farewell = null;
   #hasAudio = false;
   /** @type {MediaStream | null} */
   #stream = null;
@@ -158,7 +162,8 @@ export class Connection extends EventTarget {
 
   /** Ends the call and tells the server. May be used while the page goes away. */
   hangUp() {
-    if (!this.#isClosed()) this.#delete();
+    if (this.#isClosed()) return;
+    this.#farewell = this.#delete();
     this.#end(null);
   }
 
@@ -183,7 +188,8 @@ export class Connection extends EventTarget {
    * @param {MediaStreamTrack | null} track
    */
   async replaceTrack(track) {
-    if (!this.#isClosed()) await this.#sender?.replaceTrack(track);
+    if (this.#pc?.signalingState === "closed") return; // one that takes its leave still holds it
+    await this.#transceiver?.sender.replaceTrack(track);
   }
 
   /** @returns {Promise<RTCStatsReport> | null} null before there is a connection, and after */
@@ -199,9 +205,10 @@ export class Connection extends EventTarget {
     clearTimeout(this.#grace);
     this.#liveness?.close();
     this.#requests.abort();
-    this.#channel?.close();
-    this.#pc?.close();
     this.#candidates.length = 0;
+    const leave = () => this.#pc?.close();
+    if (this.#farewell === null) leave();
+    else Promise.race([this.#farewell, afterMs(FAREWELL_MS)]).then(leave);
   }
 
   // ------------------------------------------------------------------ placing
@@ -263,7 +270,7 @@ export class Connection extends EventTarget {
     if (!this.#hasAudio) return pc;
     const [track] = microphone?.getAudioTracks() ?? [];
     const streams = microphone ? [microphone] : [];
-    this.#sender = pc.addTransceiver(track ?? "audio", { direction: "sendrecv", streams }).sender;
+    this.#transceiver = pc.addTransceiver(track ?? "audio", { direction: "sendrecv", streams });
     return pc;
   }
 
@@ -392,10 +399,11 @@ export class Connection extends EventTarget {
 
   // --------------------------------------------------------------------- HTTP
 
+  /** @returns {Promise<unknown> | null} null where there is no call to end */
   #delete() {
-    if (this.#callUrl === null) return;
+    if (this.#callUrl === null) return null;
     const request = { method: "DELETE", headers: this.#headers(), keepalive: true };
-    fetch(this.#callUrl, request).catch(() => {}); // The call ends here in any case.
+    return fetch(this.#callUrl, request).catch(() => {}); // The call ends here in any case.
   }
 
   /**
@@ -511,4 +519,9 @@ function parse(data) {
   } catch {
     return null;
   }
+}
+
+/** @param {number} ms */
+function afterMs(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
