@@ -165,7 +165,7 @@ async def test_each_message_is_an_event_of_its_type_and_one_of_all(
 async def test_what_a_page_needs_not_know_of_is_no_event(
     browser: Browser, server: StandInServer
 ) -> None:
-    """Types of a later server, answers to pings, and that the server needs no button."""
+    """Types of a later server, and that it needs no button; a pong is one of its own alone."""
     async with open_client(browser, server, modality="text") as client:
         call = await client.start()
         call.send("from_the_future", text="?")
@@ -177,6 +177,7 @@ async def test_what_a_page_needs_not_know_of_is_no_event(
         types = [message["type"] for message in await client.said("message")]
         assert types == ["ready", "state", "agent"]
         assert await client.said("error") == []
+        assert {"type": "pong", "t": 1} in await client.said("pong")
 
 
 async def test_listener_can_be_taken_away(browser: Browser, server: StandInServer) -> None:

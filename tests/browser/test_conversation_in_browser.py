@@ -270,6 +270,28 @@ async def test_escape_stops_a_story_in_the_middle(server: ServerProcess, tmp_pat
         assert abs(len(shown) - len(heard)) <= 3
 
 
+async def test_question_spoken_over_a_story_interrupts_it(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    """Barge-in by voice: the story stops, its unheard rest is set off, the question is answered."""
+    a, b = draw_factors()
+    wav = record_microphone(
+        tmp_path / "over.wav", "Tell me a story.", f"What is {a} times {b}?", gap_s=6.0
+    )
+    async with (
+        launch_chromium(microphone=wav) as browser,
+        open_call_page(browser, server.url) as page,
+    ):
+        await start_audio(page)
+        story, answer = page.rows("agent").first, page.rows("agent").nth(1)
+        await expect(answer).to_have_attribute("data-final", "true", timeout=ANSWER_TIMEOUT_MS)
+        await expect(story.locator(".remark")).to_contain_text("interrupted")
+        await expect(story.locator(".unheard")).not_to_be_empty()
+        assert a * b in speech.numbers_in(await answer.locator(".words").inner_text())
+        heard = await stop_recording(page, "over")
+        assert a * b in speech.numbers_in(heard), heard
+
+
 # -- coming and going ----------------------------------------------------------------------
 
 

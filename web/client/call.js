@@ -16,7 +16,7 @@
  *
  * - each message of the server's contract under its type: `ready`, `state`, `text`,
  *   `transcript`, `turn`, `tool`, `session_state`, `agent`, `latency`, `usage`, `error`,
- *   `goaway`; and all of them as `message`;
+ *   `goaway`; and all of them as `message`; besides `pong`, the answer to the library's own ping;
  * - `status`: where the line to the server stands, a {@link Status};
  * - `config`: what the server says of itself before each connection;
  * - `stream`: the agent's audio, a `MediaStream`, which is already being played;
@@ -455,6 +455,7 @@ export class Call extends EventTarget {
   #onMessage(message) {
     if (message.type === "pong") {
       this.#outbox.onPong(message.t);
+      this.#emit("pong", message); // not among the others: it says nothing of the conversation
       return;
     }
     if (message.type === "error" && message.code === "activity_refused") {
