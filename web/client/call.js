@@ -163,7 +163,7 @@ export class Call extends EventTarget {
       () => document.visibilityState === "visible" && this.#onWake(),
       heeded,
     );
-    addEventListener("pagehide", () => this.hangUp(), heeded);
+    addEventListener("pagehide", () => this.#leave({ isLeaving: true }), heeded);
   }
 
   /** @returns {string} one of {@link Line} */
@@ -260,12 +260,17 @@ export class Call extends EventTarget {
 
   /** Ends the call and lets go of the microphone; the session can be gone on with. */
   hangUp() {
+    this.#leave();
+  }
+
+  /** @param {{isLeaving?: boolean}} [how]  as of `Connection.hangUp` */
+  #leave(how) {
     clearTimeout(this.#redialTimer);
     clearTimeout(this.#release);
     const connection = this.#connection;
     this.#connection = null;
     this.#retire(null);
-    connection?.hangUp();
+    connection?.hangUp(how);
     this.#leaving = connection;
     this.#outbox.onHangUp();
     this.#letGo();

@@ -160,10 +160,16 @@ export class Connection extends EventTarget {
     }
   }
 
-  /** Ends the call and tells the server. May be used while the page goes away. */
-  hangUp() {
+  /**
+   * Ends the call and tells the server.
+   *
+   * @param {{isLeaving?: boolean}} [how]  the page goes away: nothing of it may stay open, or the
+   *   browser keeps no page to come back to
+   */
+  hangUp({ isLeaving = false } = {}) {
     if (this.#isClosed()) return;
-    this.#farewell = this.#delete();
+    const farewell = this.#delete();
+    if (!isLeaving) this.#farewell = farewell;
     this.#end(null);
   }
 
