@@ -15,9 +15,9 @@ PRETTY := web package.json tsconfig.json
 RUN_OPTIONS = $(call given,AGENT,$(AGENT)) $(call given,PORT,--port $(PORT)) $(call given,ARGS,$(ARGS))
 given = $(if $(filter command,$(firstword $(origin $(1)))),$(2))
 
-# Debian packages of the tests: two browsers and a sound card, recorded human speech, and ip for a
-# network of its own.
-TEST_PACKAGES := chromium firefox-esr pulseaudio pulseaudio-utils pocketsphinx-testdata alsa-utils iproute2
+# Debian packages of the tests: two browsers and a sound card, recorded human speech, ip for a
+# network of its own, and a database.
+TEST_PACKAGES := chromium firefox-esr pulseaudio pulseaudio-utils pocketsphinx-testdata alsa-utils iproute2 postgresql
 
 # The lists are complete, so nothing is resolved: a release of today changes nothing, and no
 # version of pip has an opinion of its own. Hashes are checked; what builds the checkout itself is

@@ -20,6 +20,8 @@ class CallOffer:
     agent: str | None = None
     modality: Literal["audio", "text"] | None = None
     run_config: Mapping[str, Any] = field(default_factory=dict)
+    client_tools: Sequence[Mapping[str, Any]] = ()
+    """Declarations of tools that run on the client: ``name``, ``description``, ``parameters``."""
     peer_is_loopback: bool = False
     call_id: str | None = None
     """Made by a front that knows its workers' calls by it; never by the caller."""

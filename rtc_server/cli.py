@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import os
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -102,6 +104,20 @@ def _port_range(
     return low, high
 
 
+def _json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any]:
+    """A JSON object, or the name of a file that holds one."""
+    if not value:
+        return {}
+    try:
+        text = value if value.lstrip().startswith("{") else Path(value).read_text("utf-8")
+        found = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{value} is neither JSON nor a file of JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"{value} holds no JSON object.")
+    return found
+
+
 _SECONDS = click.FloatRange(min=0, min_open=True)
 
 _agent_argument = click.argument("agent", default=_DEFAULTS.agent)
@@ -153,6 +169,24 @@ def main() -> None:
 @_list_option("--allow-run-config", help="Field of ADK's RunConfig that an offer may set.")
 @_list_option("--allow-state", help="Key of the session state that crosses the data channel.")
 @_option("--show-tools", is_flag=True, help="Send tool arguments and results to all callers.")
+@_option("--show-thoughts", is_flag=True, help="Send what the model thinks to callers.")
+@_option(
+    "--allow-client-tools",
+    is_flag=True,
+    help="Let every caller declare tools of its own; callers of this machine always may.",
+)
+@_option(
+    "--client-tool-seconds",
+    type=_SECONDS,
+    default=_DEFAULTS.limits.client_tool_s,
+    help="How long a tool of the client may take.",
+)
+@_option(
+    "--confirm-seconds",
+    type=_SECONDS,
+    default=_DEFAULTS.limits.confirm_s,
+    help="How long a tool waits for the caller's yes; then it counts as no.",
+)
 @_list_option("--ice-server", help="STUN or TURN URL that clients are given.")
 @_option(
     "--public-ip",
@@ -190,13 +224,60 @@ def main() -> None:
     help="Modality of a call that names none.",
 )
 @_option("--voice", help="Prebuilt voice asked of the model.")
+@_option("--language", help="Language asked of the model, as a BCP-47 tag: de-DE.")
+@_option(
+    "--run-config",
+    callback=_json_object,
+    show_default=False,
+    help="Fields of ADK's RunConfig for every call: a JSON object, or a file that holds one.",
+)
 @_option("--greeting", help="First user turn of a new conversation, so that the agent begins.")
+@_option("--idle-prompt", help="User turn put to the agent when nobody has spoken for a while.")
+@_option(
+    "--idle-prompt-seconds",
+    type=_SECONDS,
+    default=_DEFAULTS.limits.idle_prompt_s,
+    help="How long a while is.",
+)
 @_option(
     "--text-during-speech",
     type=click.Choice(["interrupt", "queue"]),
     default=_DEFAULTS.text_during_speech,
     help="What typed text does to a running answer.",
 )
+@_option(
+    "--answer-seconds",
+    type=_SECONDS,
+    default=_DEFAULTS.limits.answer_s,
+    help="How long the agent may take to begin an answer, or to go on with one.",
+)
+@_option("--fallback-model", help="Model asked when the agent's own cannot be reached.")
+@_option(
+    "--ask-again",
+    is_flag=True,
+    help="Put a turn that was lost with the connection to the model to it again.",
+)
+@_option(
+    "--away-notice",
+    default=_DEFAULTS.away_notice,
+    help="Heard while the model is away: tone, none, or a WAV file.",
+)
+@_option(
+    "--video-fps",
+    type=click.FloatRange(min=0, min_open=True, max=10),
+    default=_DEFAULTS.limits.frames_per_s,
+    help="Frames a second of the caller's video that the agent is given.",
+)
+@_option(
+    "--video-pixels",
+    type=click.IntRange(64, 4096),
+    default=_DEFAULTS.limits.picture_px,
+    help="Longest side of such a frame.",
+)
+@_option("--session-db", help="ADK session URL: sqlite:///…, postgresql://…; else in memory.")
+@_option("--memory-service", help="ADK memory service URL; else in memory.")
+@_option("--artifact-service", help="ADK artifact service URL; else in memory.")
+@_option("--otlp-endpoint", help="Send traces here by OTLP over HTTP: http://localhost:4318")
 @_option(
     "--decoder",
     type=click.Choice(["pyav", "libopus"]),
@@ -246,6 +327,12 @@ def _settings(options: dict[str, Any]) -> Settings:
         idle_s=options.pop("idle_seconds"),
         resume_s=options.pop("resume_seconds"),
         drain_s=options.pop("drain_seconds"),
+        answer_s=options.pop("answer_seconds"),
+        idle_prompt_s=options.pop("idle_prompt_seconds"),
+        confirm_s=options.pop("confirm_seconds"),
+        client_tool_s=options.pop("client_tool_seconds"),
+        frames_per_s=options.pop("video_fps"),
+        picture_px=options.pop("video_pixels"),
     )
     return Settings(
         allow_origins=options.pop("allow_origin"),

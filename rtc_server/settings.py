@@ -5,8 +5,9 @@ Nothing but ``cli.py`` reads the command line or the environment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["Limits", "Settings"]
 
@@ -53,6 +54,24 @@ class Limits:
 
     playout_s: float = 600.0
     """Agent's audio kept ahead of playout; the newest is dropped."""
+
+    answer_s: float = 30.0
+    """The agent has this long to begin an answer, or to go on with one."""
+
+    idle_prompt_s: float = 20.0
+    """Silence after which the agent is given the idle prompt, where there is one."""
+
+    confirm_s: float = 60.0
+    """How long a tool waits for the caller's yes or no; then it counts as no."""
+
+    client_tool_s: float = 30.0
+    """How long a tool of the client may take."""
+
+    picture_px: int = 1024
+    """Longest side of a video frame that the agent is given."""
+
+    frames_per_s: float = 1.0
+    """Video frames a second that the agent is given, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +123,47 @@ class Settings:
     udp_ports: tuple[int, int] | None = None
     """Lowest and highest UDP port of media; None: any free one."""
 
+    allow_client_tools: bool = False
+    """Every caller may declare tools of its own, not only those on loopback."""
+
+    show_thoughts: bool = False
+    """What the model thinks, where it says so, goes to callers."""
+
     modality: Literal["audio", "text"] = "audio"
     """Modality of a call whose offer names none."""
 
     voice: str | None = None
     """Prebuilt voice asked of the model."""
+
+    language: str | None = None
+    """Language asked of the model, as a BCP-47 tag."""
+
+    run_config: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ADK's ``RunConfig`` for every call, in ADK's names."""
+
+    fallback_model: str | None = None
+    """Model asked when the agent's own cannot be reached."""
+
+    ask_again: bool = False
+    """A turn that was lost with the connection to the model is put to it again."""
+
+    away_notice: str = "tone"
+    """Heard while the model is away: ``tone``, ``none``, or the path of a WAV file."""
+
+    idle_prompt: str | None = None
+    """Text turn put to the agent after a silence of ``limits.idle_prompt_s``."""
+
+    session_db: str | None = None
+    """ADK session URL: where conversations are kept; None: in memory."""
+
+    memory_service: str | None = None
+    """ADK memory service URL; None: in memory."""
+
+    artifact_service: str | None = None
+    """ADK artifact service URL; None: in memory."""
+
+    otlp_endpoint: str | None = None
+    """Where traces are sent by OTLP over HTTP; None: nowhere."""
 
     greeting: str | None = None
     """Text turn put to the agent when a new conversation begins, so that it speaks first."""

@@ -14,14 +14,25 @@ __all__ = [
     "AgentAudio",
     "AgentChanged",
     "AgentFailed",
+    "AgentPicture",
     "AgentText",
+    "AgentThought",
     "AgentTranscript",
+    "ArtifactSaved",
+    "ClientToolCalled",
+    "CodeExecuted",
+    "CodeWritten",
+    "ConfirmationAsked",
     "LiveEvent",
+    "ModelAway",
+    "ModelBack",
     "ModelInterrupted",
     "ModelTurnComplete",
+    "SourcesFound",
     "StateChanged",
     "ToolCalled",
     "ToolCancelled",
+    "ToolProgressed",
     "ToolReturned",
     "UsageReported",
     "UserTranscript",
@@ -98,12 +109,100 @@ class ToolCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolProgressed:
+    """A streaming or long-running tool said something before its end."""
+
+    id: str
+    name: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationAsked:
+    """A tool waits for the caller's yes or no."""
+
+    id: str
+    name: str
+    args: Mapping[str, Any]
+    hint: str | None = None
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientToolCalled:
+    """The agent calls a tool that runs on the client."""
+
+    id: str
+    name: str
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentThought:
+    """New characters of what the model thinks."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPicture:
+    """A picture in the answer."""
+
+    mime_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesFound:
+    """What the answer rests on."""
+
+    queries: tuple[str, ...]
+    sources: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeWritten:
+    """Code that the model has executed."""
+
+    language: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeExecuted:
+    """What came of the model's code."""
+
+    outcome: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactSaved:
+    """The agent saved a version of an artifact."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported:
     """Token counts."""
 
     prompt_tokens: int | None
     response_tokens: int | None
     total_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAway:
+    """The model cannot be reached; the session tries again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBack:
+    """The model is there again; ``name`` where it is another than before."""
+
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +241,19 @@ LiveEvent = (
     | ModelInterrupted
     | ToolCalled
     | ToolReturned
+    | ToolProgressed
     | ToolCancelled
+    | ConfirmationAsked
+    | ClientToolCalled
+    | AgentThought
+    | AgentPicture
+    | SourcesFound
+    | CodeWritten
+    | CodeExecuted
+    | ArtifactSaved
     | UsageReported
+    | ModelAway
+    | ModelBack
     | AgentChanged
     | StateChanged
     | AgentFailed
