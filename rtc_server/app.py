@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from . import local_agent
+from . import local_agent, tracing
 from .agent.agent_runtime import AgentRuntime
 from .agent.loader import LoadedAgent, load_agent
 from .auth import Tokens
@@ -108,6 +108,7 @@ async def run_calls(
                 await local_agent.warm_up()
         runtime = await stack.enter_async_context(AgentRuntime(loaded, settings, metrics))
         await runtime.warm_up()
+        await stack.enter_async_context(tracing.exporting(settings.otlp_endpoint))
         # Found out, and said, now and not in the first call.
         opus.codec_in_use()
         aiortc_fast_path.is_usable()

@@ -27,6 +27,15 @@ __all__ = ["Calls"]
 logger = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = 5
+_FAILED = {
+    Outcome.AGENT_FAILED,
+    Outcome.INTERNAL_ERROR,
+    Outcome.LOST,
+    Outcome.NEVER_CONNECTED,
+    Outcome.REFUSED,
+}
+"""Outcomes that are an error in a trace."""
+
 _HANG_UP_WAIT_S = 3.0
 
 
@@ -233,7 +242,8 @@ class Calls:
                 answer.set_result(sdp)
 
         try:
-            outcome = await call.bridge.run(answered, call.predecessor_ended)
+            with call.bridge.trace.current():
+                outcome = await call.bridge.run(answered, call.predecessor_ended)
         except CallError as error:
             outcome = Outcome.REFUSED
             if not answer.done():
@@ -248,6 +258,7 @@ class Calls:
                 answer.set_exception(error)
         finally:
             await self._forget(call, outcome)
+            call.bridge.trace.end(outcome.value, failed=outcome in _FAILED)
             duration_s = self._clock() - begun_at
             self._metrics.calls_active.dec()
             self._metrics.calls.labels(outcome.value).inc()

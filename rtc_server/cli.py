@@ -65,7 +65,8 @@ def _option(name: str, **kwargs: Any) -> Callable[[Callable[..., Any]], Callable
     """An option that the environment variable ``RTC_SERVER_<OPTION>`` sets as well."""
     variable = "RTC_SERVER_" + name.removeprefix("--").replace("-", "_").upper()
     kwargs.setdefault("show_default", True)
-    return click.option(name, envvar=variable, show_envvar=True, **kwargs)
+    kwargs.setdefault("envvar", variable)
+    return click.option(name, show_envvar=True, **kwargs)
 
 
 def _list_option(name: str, **kwargs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -277,7 +278,11 @@ def main() -> None:
 @_option("--session-db", help="ADK session URL: sqlite:///…, postgresql://…; else in memory.")
 @_option("--memory-service", help="ADK memory service URL; else in memory.")
 @_option("--artifact-service", help="ADK artifact service URL; else in memory.")
-@_option("--otlp-endpoint", help="Send traces here by OTLP over HTTP: http://localhost:4318")
+@_option(
+    "--otlp-endpoint",
+    envvar=["RTC_SERVER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"],
+    help="Send traces here by OTLP over HTTP: http://localhost:4318",
+)
 @_option(
     "--decoder",
     type=click.Choice(["pyav", "libopus"]),

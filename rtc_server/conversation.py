@@ -86,6 +86,9 @@ class Conversation:
     last_activity_at: float = 0.0
     """When either side last spoke or wrote."""
 
+    last_ended: Answer | None = None
+    """The answer that ended last."""
+
     _started: bool = False
     _answer: Answer | None = None
     """The answer that the model is giving."""
@@ -424,6 +427,13 @@ class Conversation:
     # Answers
     # ------------------------------------------------------------------
 
+    def find_answer(self, n: int | None) -> Answer | None:
+        """Answer ``n``, open or the last to end; None: the one that the model is giving."""
+        if n is None:
+            return self._answer
+        last = self.last_ended
+        return self._find(n) or (last if last is not None and last.n == n else None)
+
     def _open_answers(self) -> list[Answer]:
         return [*self._playing, *([self._answer] if self._answer else [])]
 
@@ -525,6 +535,7 @@ class Conversation:
             )
         )
         self.playout.forget(answer.n)
+        self.last_ended = answer
 
     def _tell_latency(self, answer: Answer, sent_at: float) -> None:
         if not answer.latency_told:

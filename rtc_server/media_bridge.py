@@ -25,6 +25,7 @@ from .actions import Action, InterruptModel, SendText, Spoken
 from .agent.agent_runtime import AgentRuntime
 from .agent.live_events import AgentFailed
 from .agent.live_session import LiveSession
+from .call_trace import CallTrace
 from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
 from .headroom import Headroom
@@ -107,6 +108,16 @@ class MediaBridge:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.identity = identity
+        self.trace = CallTrace(
+            {
+                "rtc.call_id": identity.call_id,
+                "gen_ai.conversation.id": identity.session_id,
+                "gen_ai.agent.name": identity.agent,
+                "rtc.modality": identity.modality,
+                "rtc.resumed": identity.resumed,
+            },
+            clock=clock,
+        )
         self._runtime = runtime
         self._settings = settings
         self._metrics = metrics
@@ -222,6 +233,7 @@ class MediaBridge:
         await self.peer.wait_connected()
         self._connected_at = self._clock()
         self._metrics.call_setup.observe(self._connected_at - self._begun_at)
+        self.trace.connected()
         await may_start()
         identity = self.identity
         live = self._runtime.open_live_session(
@@ -243,6 +255,7 @@ class MediaBridge:
 
     def _start(self, live: LiveSession) -> None:
         self._perform(self._conversation.start(self._clock()))
+        self.trace.ready()
         if self._settings.greeting and not self.identity.resumed:
             live.send_text(self._settings.greeting)
         while self._early:
@@ -457,6 +470,9 @@ class MediaBridge:
                 self._metrics.agent_errors.labels("agent_timeout").inc()
 
     def _send(self, message: ServerMessage) -> None:
+        if self.trace.is_recording:
+            n = getattr(message, "turn", None)
+            self.trace.told(message, self._conversation.find_answer(n))
         self.peer.data_channel.send(message)
 
     # ------------------------------------------------------------------

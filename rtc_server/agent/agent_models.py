@@ -25,6 +25,8 @@ from google.adk.models.google_llm import Gemini
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.registry import LLMRegistry
 
+from ..tracing import connecting_span
+
 __all__ = ["AgentModels", "ConnectionObserver", "agents_under", "observing", "prepare_models"]
 
 _PING = {"ping_interval": 5, "ping_timeout": 5, "close_timeout": 1}
@@ -35,6 +37,9 @@ _OBSERVED = "_rtc_server_observed"
 
 class ConnectionObserver(Protocol):
     """Is told of the connections that a run opens."""
+
+    connects: int
+    """How often a connection has been attempted for it, this time included."""
 
     async def connecting(self, request: LlmRequest) -> None:
         """Before each attempt; a reconnect has the request of the first connection.
@@ -170,7 +175,9 @@ def _observe(model: BaseLlm) -> None:
                 yield connection
             return
         await observer.connecting(llm_request)
-        async with connect(llm_request) as connection:
+        async with contextlib.AsyncExitStack() as stack:
+            with connecting_span(model.model, observer.connects):
+                connection = await stack.enter_async_context(connect(llm_request))
             observer.connected()
             try:
                 yield connection

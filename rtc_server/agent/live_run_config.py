@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from google.adk.agents.run_config import RunConfig
+from google.adk.telemetry.context import ContentCapturingMode, TelemetryConfig
 from google.genai import types
 from pydantic import ValidationError
 
 from ..errors import BadRequest
 
 __all__ = ["live_run_config"]
+
+_NO_CONTENT = TelemetryConfig(capture_message_content=ContentCapturingMode.NO_CONTENT)
+"""ADK puts the history and tools' results into its spans unless it is told not to."""
 
 _MODALITIES = {"audio": types.Modality.AUDIO, "text": types.Modality.TEXT}
 
@@ -40,6 +44,7 @@ def live_run_config(
         "response_modalities": [_MODALITIES[modality]],
         "input_audio_transcription": types.AudioTranscriptionConfig(),
         "output_audio_transcription": types.AudioTranscriptionConfig(),
+        "telemetry": _NO_CONTENT,
     }
     if voice is not None and modality == "audio":
         fields["speech_config"] = types.SpeechConfig(

@@ -134,6 +134,7 @@ class LiveSession:
         self._task: asyncio.Task[None] | None = None
         self._state = _State.NEW
 
+        self.connects = 0
         self._failures = 0
         self._connections = 0
         self._connected_at = 0.0
@@ -432,6 +433,7 @@ class LiveSession:
 
     async def connecting(self, request: LlmRequest) -> None:
         """ADK opens a connection; one that it reopens by itself is told of and paced."""
+        self.connects += 1
         if not any(request is one for one in self._requests):
             self._requests.append(request)
             return
