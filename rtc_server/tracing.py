@@ -81,7 +81,7 @@ def connecting_span(model: str, attempt: int) -> Iterator[None]:
         attempt: counted from 1 over the call.
     """
     name = "model.connect" if attempt <= 1 else "model.reconnect"
-    attributes = {"gen_ai.request.model": model, "rtc.attempt": attempt}
+    attributes: dict[str, str | int] = {"gen_ai.request.model": model, "rtc.attempt": attempt}
     with tracer.start_as_current_span(
         # What an exception says may hold a key.
         name,
