@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from . import local_agent, tracing
 from .agent.agent_runtime import AgentRuntime
 from .agent.loader import LoadedAgent, load_agent
+from .agent.retry_rules import RetryRules
 from .auth import Tokens
 from .calls import Calls
 from .headroom import Headroom
@@ -50,13 +51,14 @@ async def run_server(
     agent: LoadedAgent | None = None,
     *,
     thread_time: Callable[[], float] | None = None,
+    retry: RetryRules | None = None,
 ) -> AsyncIterator[tuple[str, Calls]]:
     """A running server; leaving the context closes it with all its calls.
 
     Args:
         settings: what the operator chose.
         agent: serves this agent instead of the one that ``settings`` names.
-        thread_time: as in :func:`run_calls`.
+        thread_time, retry: as in :func:`run_calls`.
 
     Yields:
         The URL of the page, and the calls.
@@ -70,7 +72,7 @@ async def run_server(
     tls = tls_context(settings)
     async with AsyncExitStack() as stack:
         calls = await stack.enter_async_context(
-            run_calls(settings, metrics, agent, thread_time=thread_time)
+            run_calls(settings, metrics, agent, thread_time=thread_time, retry=retry)
         )
         web_app = make_web_app(calls, settings, metrics, tokens, find_web_dir())
         runner = ProblemRunner(web_app, shutdown_timeout=1.0)
@@ -87,6 +89,7 @@ async def run_calls(
     *,
     on_ended: Callable[[str], None] | None = None,
     thread_time: Callable[[], float] | None = None,
+    retry: RetryRules | None = None,
 ) -> AsyncIterator[Calls]:
     """The agent, ready, and its calls; leaving the context ends them all.
 
@@ -94,6 +97,7 @@ async def run_calls(
         agent: serves this agent instead of the one that ``settings`` names.
         on_ended: is given the id of each call that has ended.
         thread_time: seconds that the loop's thread has wanted to run; None: it is measured.
+        retry: how failures of the agent are retried; None: as :class:`RetryRules` says.
 
     Raises:
         ConfigurationError: the agent cannot be loaded.
@@ -106,7 +110,9 @@ async def run_calls(
                 # Its models, loaded before the first call and not in it.
                 stack.callback(local_agent.close)
                 await local_agent.warm_up()
-        runtime = await stack.enter_async_context(AgentRuntime(loaded, settings, metrics))
+        runtime = await stack.enter_async_context(
+            AgentRuntime(loaded, settings, metrics, retry=retry)
+        )
         await runtime.warm_up()
         await stack.enter_async_context(tracing.exporting(settings.otlp_endpoint))
         # Found out, and said, now and not in the first call.

@@ -1,26 +1,23 @@
-"""A stand-in for the server of the Gemini Live API, on loopback, over TLS.
+"""A scripted stand-in for the server of the Gemini Live API, on loopback, over TLS.
 
-ADK's and Google's real client talk to it: ``GOOGLE_GEMINI_BASE_URL`` and ``SSL_CERT_FILE``
-lead there.  A script is a coroutine function that gets the :class:`Connection`.
+One that converses by itself is in ``tests/gemini``.  ADK's and Google's real client talk to
+it: ``GOOGLE_GEMINI_BASE_URL`` and ``SSL_CERT_FILE`` lead there.  A script is a coroutine function
+that gets the :class:`Connection`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
 import json
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+
+from tests.gemini.tls import client_environment, make_certificate, server_tls
 
 
 class Connection:
@@ -94,44 +91,10 @@ async def gemini_stand_in(
             await scripts[min(len(connections), len(scripts)) - 1](connection)
             await socket.wait_closed()
 
-    certificate = _certificate(folder)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
+    certificate = make_certificate(folder)
+    tls = server_tls(certificate)
     async with serve(handle, "127.0.0.1", 0, ssl=tls, ping_interval=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", f"https://127.0.0.1:{port}")
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        monkeypatch.setenv("GOOGLE_API_KEY", "key")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        for name, value in client_environment(port, certificate).items():
+            monkeypatch.setenv(name, value)
         yield connections
-
-
-def _certificate(folder: Path) -> Path:
-    """A self-signed certificate for 127.0.0.1 and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "stand-in.pem"
-    path.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return path

@@ -9,8 +9,10 @@ from typing import Any, Self
 
 import aiohttp
 from google.adk.agents import LlmAgent
+from google.adk.models.base_llm import BaseLlm
 
 from rtc_server.agent.loader import LoadedAgent
+from rtc_server.agent.retry_rules import RetryRules
 from rtc_server.app import run_server
 from rtc_server.calls import Calls
 from rtc_server.settings import Settings
@@ -62,16 +64,23 @@ class Server:
         settings: Settings | None = None,
         *,
         thread_time: Callable[[], float] | None = None,
+        retry: RetryRules | None = None,
+        model: BaseLlm | None = None,
         **agent: Any,
     ) -> AsyncIterator[Self]:
-        """A server on a free port; ``agent`` goes to ``LlmAgent``.
+        """A server on a free port; ``agent`` goes to ``LlmAgent``, with ``model`` or ``llm``.
 
         What else the machine does refuses no call: the loop's time counts where it is given.
         """
-        loaded = LoadedAgent.from_object("scripted", LlmAgent(name="scripted", model=llm, **agent))
+        loaded = LoadedAgent.from_object(
+            "scripted", LlmAgent(name="scripted", model=model or llm, **agent)
+        )
         async with (
             run_server(
-                settings or Settings(port=0), loaded, thread_time=thread_time or (lambda: 0.0)
+                settings or Settings(port=0),
+                loaded,
+                thread_time=thread_time or (lambda: 0.0),
+                retry=retry,
             ) as (url, calls),
             # No connection is kept alive: what is open is to be that of calls.
             aiohttp.ClientSession(

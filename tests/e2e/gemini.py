@@ -1,0 +1,77 @@
+"""A real server whose agent is a Gemini model, at the stand-in for the Live API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.adk.models.google_llm import Gemini
+
+from rtc_server.agent.retry_rules import RetryRules
+from rtc_server.settings import Settings
+from tests.agent.scripted_llm import ScriptedLlm
+from tests.e2e.server import Caller, Server
+from tests.gemini.server import StandIn
+
+__all__ = ["FAST", "MODELS", "Serve", "answers", "ask", "gemini_server", "of_type"]
+
+MODELS = {"2.x": "gemini-2.5-flash-native-audio-stand-in", "3.x": "gemini-3.1-flash-live-stand-in"}
+"""A name of each dialect."""
+
+FAST = RetryRules(first_delay_s=0.02, max_delay_s=0.1, stall_s=1.0, close_s=1.0)
+"""Retries that a test need not wait for; the figures themselves have tests of their own."""
+
+PING = {"ping_interval": 0.5, "ping_timeout": 0.5, "close_timeout": 0.5}
+
+Serve = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Server, StandIn]]]
+
+
+@contextlib.asynccontextmanager
+async def gemini_server(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    model: str = MODELS["2.x"],
+    settings: Settings | None = None,
+    retry: RetryRules = FAST,
+    tools: Any = (),
+    **stand_in: Any,
+) -> AsyncIterator[tuple[Server, StandIn]]:
+    """The server and the stand-in behind it; ``stand_in`` goes to :meth:`StandIn.running`."""
+    async with StandIn.running(folder, **stand_in) as api:
+        for name, value in api.environment.items():
+            monkeypatch.setenv(name, value)
+        llm = Gemini(model=model, client_kwargs={"http_options": {"async_client_args": dict(PING)}})
+        try:
+            async with Server.running(
+                ScriptedLlm(), settings, model=llm, retry=retry, tools=list(tools)
+            ) as server:
+                yield server, api
+        finally:
+            await llm.api_client.aio.aclose()
+            await llm._live_api_client.aio.aclose()
+
+
+def of_type(caller: Caller, kind: str) -> list[dict[str, Any]]:
+    """The messages of that type so far."""
+    return [one for one in caller.client.messages if one["type"] == kind]
+
+
+def answers(caller: Caller) -> dict[int, str]:
+    """What the agent said (or wrote) in each turn, as the caller knows it last."""
+    said: dict[int, str] = {}
+    for one in caller.client.messages:
+        if one["type"] == "transcript" and one["role"] == "agent":
+            said[one["turn"]] = one["text"]
+        elif one["type"] == "text":
+            said[one["turn"]] = said.get(one["turn"], "") + one["data"]
+    return said
+
+
+async def ask(caller: Caller, text: str, timeout_s: float = 10.0) -> dict[str, Any]:
+    """Type a turn; the ``turn`` message that ends the next answer."""
+    caller.client.send({"type": "text", "data": text})
+    return await caller.client.next_message("turn", timeout_s)

@@ -1,0 +1,336 @@
+"""The stand-in's socket: TLS, WebSocket, and what goes wrong with them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from .live_model import LiveModel, Moment, Output, Pace
+from .mind import EchoMind, Memory, Mind
+from .misbehaviour import (
+    Abort,
+    CancelTools,
+    Close,
+    Day,
+    Deed,
+    EmptyHandle,
+    GoAway,
+    HttpStatus,
+    Refuse,
+    RefuseHandle,
+    SendRaw,
+    Stall,
+    StopReading,
+)
+from .tls import client_environment, make_certificate, server_tls
+from .wire import (
+    Refused,
+    Setup,
+    encode,
+    go_away,
+    handle_update,
+    read_client_message,
+    tool_cancellation,
+)
+
+__all__ = ["Served", "StandIn"]
+
+Days = Sequence[Day] | Callable[[int], Day]
+
+
+class _ConnectionIsOver(Exception):
+    """A deed has ended it."""
+
+
+class Served:
+    """One connection: what the client asked for, and what became of it."""
+
+    def __init__(self, stand_in: StandIn, socket: ServerConnection, day: Day) -> None:
+        self._stand_in = stand_in
+        self._socket = socket
+        self.day = day
+        self.setup: Setup | None = None
+        self.model: LiveModel | None = None
+        self.received: list[str] = []
+        """Kinds of the client's messages, in order, each run of the same once."""
+        self._held_until = 0.0
+        self._is_deaf = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Until either side has ended it."""
+        with contextlib.suppress(ConnectionClosed, _ConnectionIsOver):
+            try:
+                await self._converse()
+            except Refused as error:
+                await self._socket.close(error.code, error.reason)
+
+    async def _converse(self) -> None:
+        first = json.loads(await self._socket.recv())
+        setup = self.setup = Setup.read(first["setup"])
+        memory = self._stand_in.resume(setup.handle)
+        model = self.model = LiveModel(
+            setup, self._stand_in.mind, self._stand_in.keep, memory, self._stand_in.pace
+        )
+        model.open(_now())
+        while True:
+            await self._send_what_is_due(model)
+            message = await self._receive_until(model.next_at)
+            if message is None:
+                continue
+            for one in read_client_message(message, setup.dialect):
+                kind = type(one).__name__
+                if self.received[-1:] != [kind]:
+                    self.received.append(kind)
+                model.receive(one, _now())
+
+    async def _receive_until(self, deadline: float | None) -> dict[str, Any] | None:
+        """The client's next message; None: the deadline has come first."""
+        if deadline is not None:
+            deadline = max(deadline, self._held_until)
+        wait_s = None if deadline in (None, _NEVER) else max(0.0, deadline - _now())
+        try:
+            async with asyncio.timeout(wait_s):
+                message: dict[str, Any] = json.loads(await self._socket.recv())
+                return message
+        except TimeoutError:
+            return None
+
+    async def _send_what_is_due(self, model: LiveModel) -> None:
+        if _now() < self._held_until:
+            return
+        due = model.poll(_now())
+        for place, output in enumerate(due):
+            await self._send(output)
+            if _now() < self._held_until:
+                await self._hold(due[place + 1 :])
+
+    async def _hold(self, rest: list[Output]) -> None:
+        """Nothing is sent; then the rest is.  What the client says meanwhile waits."""
+        if self._held_until == _NEVER:
+            while True:  # it is read, and leads to nothing
+                await self._socket.recv()
+        await asyncio.sleep(self._held_until - _now())
+        for output in rest:
+            await self._send(output)
+
+    async def _send(self, output: Output) -> None:
+        if not isinstance(output, Moment):
+            await self._socket.send(encode(output))
+            return
+        for deed in self.day.at(output):
+            await self._do(deed)
+
+    async def _do(self, deed: Deed) -> None:
+        assert self.model is not None
+        assert self.setup is not None
+        self._stand_in.done.append(deed)
+        match deed:
+            case Abort():
+                self._abort()
+            case Close():
+                await self._socket.close(deed.code, deed.reason)
+                raise _ConnectionIsOver
+            case Refuse():
+                await self._stand_in.refuse_for(deed.seconds)
+                self._abort()
+            case GoAway():
+                await self._socket.send(encode(go_away(deed.time_left_s)))
+                self._stand_in.later(deed.time_left_s, self._socket)
+            case EmptyHandle():
+                await self._socket.send(encode(handle_update(None)))
+            case RefuseHandle() if self.setup.handle:
+                raise Refused(deed.code, "BidiGenerateContent session not found")
+            case SendRaw():
+                await self._socket.send(deed.data)
+            case Stall():
+                self._held_until = _NEVER if deed.seconds is None else _now() + deed.seconds
+            case StopReading():
+                # Pings are not read, so that they are not answered.
+                self._socket.transport.pause_reading()
+                await self._stand_in.closing.wait()
+                self._abort()
+            case CancelTools():
+                await self._socket.send(encode(tool_cancellation(self.model.cancel_tools())))
+            case RefuseHandle() | HttpStatus():
+                pass
+
+    def _abort(self) -> None:
+        self._socket.transport.abort()
+        raise _ConnectionIsOver
+
+
+class StandIn:
+    """Serves one :class:`Day` a connection; made by :meth:`running`.
+
+    ``days`` is a list, of which the last is that of all further connections, or a function of
+    the connection's number, from 0.
+    """
+
+    def __init__(self, folder: Path, days: Days, mind: Mind, pace: Pace) -> None:
+        self.mind = mind
+        self.pace = pace
+        self.connections: list[Served] = []
+        self.attempts = 0
+        """Upgrades that were asked for; refused ones are none of ``connections``."""
+        self.attempted_at: list[float] = []
+        self.done: list[Deed] = []
+        """What went wrong so far."""
+        self.closing = asyncio.Event()
+        self._days = days
+        self._certificate = make_certificate(folder)
+        self._handles: dict[str, Memory] = {}
+        self._numbers = itertools.count(1)
+        self._servers: list[Server] = []
+        """The last one listens, unless it was closed."""
+        self._is_listening = False
+        self._port = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(
+        cls,
+        folder: Path,
+        *,
+        days: Days = (),
+        mind: Mind | None = None,
+        pace: Pace | None = None,
+    ) -> AsyncIterator[Self]:
+        """Listening on a free port; leaving it closes every connection.
+
+        Args:
+            folder: where the certificate goes.
+        """
+        self = cls(folder, days, mind or EchoMind(), pace or Pace())
+        await self._listen()
+        try:
+            yield self
+        finally:
+            await self._close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Leads Google's client here."""
+        return client_environment(self._port, self._certificate)
+
+    # The memory of sessions ---------------------------------------------------
+
+    def keep(self, memory: Memory) -> str:
+        """A handle to come back to it with."""
+        handle = f"handle-{next(self._numbers)}"
+        self._handles[handle] = memory
+        while len(self._handles) > _MOST_HANDLES:
+            del self._handles[next(iter(self._handles))]
+        return handle
+
+    def resume(self, handle: str | None) -> Memory:
+        """What was said when the handle was given.
+
+        Raises:
+            Refused: it was never given.
+        """
+        if not handle:
+            return ()
+        memory = self._handles.get(handle)
+        if memory is None:
+            raise Refused(1008, "BidiGenerateContent session not found")
+        return memory
+
+    # Listening ----------------------------------------------------------------
+
+    async def refuse_for(self, seconds: float) -> None:
+        """Nothing listens on the port for that long; connections that are there go on."""
+        if not self._is_listening:
+            return
+        self._is_listening = False
+        self._servers[-1].close(close_connections=False)
+        self._spawn(self._listen_after(seconds))
+
+    def later(self, seconds: float, socket: ServerConnection) -> None:
+        """Close the connection, as it was announced to it."""
+
+        async def close() -> None:
+            await asyncio.sleep(seconds)
+            await socket.close(1001, "going away")
+
+        self._spawn(close())
+
+    async def _listen_after(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.closing.wait(), seconds)
+        if not self.closing.is_set():
+            await self._listen()
+
+    async def _listen(self) -> None:
+        server = await serve(
+            self._serve,
+            "127.0.0.1",
+            self._port,
+            ssl=server_tls(self._certificate),
+            process_request=self._on_upgrade,
+            ping_interval=None,
+            close_timeout=1.0,
+            compression=None,
+        )
+        self._servers.append(server)
+        self._is_listening = True
+        self._port = next(iter(server.sockets)).getsockname()[1]
+
+    async def _on_upgrade(self, socket: ServerConnection, request: Request) -> Response | None:
+        day = self._day(self.attempts).begin()
+        self.attempts += 1
+        self.attempted_at.append(_now())
+        for deed in day.at(Moment.CONNECT):
+            self.done.append(deed)
+            if isinstance(deed, HttpStatus):
+                return socket.respond(HTTPStatus(deed.status), "secret reason\n")
+            if isinstance(deed, Refuse):
+                await self.refuse_for(deed.seconds)
+            socket.transport.abort()
+        self.connections.append(Served(self, socket, day))
+        return None
+
+    def _day(self, number: int) -> Day:
+        if callable(self._days):
+            return self._days(number)
+        return self._days[min(number, len(self._days) - 1)] if self._days else Day()
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        served = next(one for one in reversed(self.connections) if one._socket is socket)
+        await served.serve()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work, name="stand-in")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self) -> None:
+        self.closing.set()
+        for served in self.connections:
+            served._socket.transport.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for server in self._servers:
+            server.close()
+            await server.wait_closed()
+
+
+_NEVER = float("inf")
+_MOST_HANDLES = 100_000
+
+
+def _now() -> float:
+    return time.monotonic()
