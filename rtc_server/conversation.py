@@ -16,25 +16,16 @@ in order.  The playout buffer is written and flushed directly: it is plain code,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from .actions import Action, InterruptModel, SendText, Spoken
 from .agent import live_events as live
 from .answer import Answer, CutAnswer, Question
+from .answer_details import AnswerPart, ToolEvent, about_agent, about_part, about_tool
 from .media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
-from .messages import (
-    Agent,
-    Error,
-    SessionStateDelta,
-    State,
-    Text,
-    Tool,
-    Transcript,
-    Turn,
-    Usage,
-)
+from .messages import Error, ServerMessage, State, Text, Transcript, Turn
 from .utterance import Utterance
 
 __all__ = ["Conversation", "ConversationRules"]
@@ -48,6 +39,7 @@ class ConversationRules:
 
     modality: Literal["audio", "text"]
     show_tools: bool = False
+    show_thoughts: bool = False
     allow_state: frozenset[str] = frozenset()
     text_during_speech: Literal["interrupt", "queue"] = "interrupt"
 
@@ -134,16 +126,33 @@ class Conversation:
                 self._on_turn_complete(now)
             case live.ModelInterrupted():
                 self._on_interrupted(now)
-            case live.ToolCalled() | live.ToolReturned() | live.ToolCancelled():
+            case (
+                live.ToolCalled()
+                | live.ToolProgressed()
+                | live.ToolReturned()
+                | live.ToolCancelled()
+            ):
                 self._on_tool(event, now)
-            case live.UsageReported():
-                self._on_usage(event)
-            case live.AgentChanged():
-                self._out.append(Agent(name=event.name))
-            case live.StateChanged():
-                delta = {k: v for k, v in event.delta.items() if k in self.rules.allow_state}
-                if delta:
-                    self._out.append(SessionStateDelta(delta=delta))
+            case (
+                live.AgentThought()
+                | live.AgentPicture()
+                | live.FileLinked()
+                | live.PartRefused()
+                | live.CodeWritten()
+                | live.CodeExecuted()
+            ):
+                self._on_part(event, now)
+            case live.SourcesFound() if self._cut is not None:
+                pass  # those of an answer that was cut off
+            case (
+                live.SourcesFound()
+                | live.UsageReported()
+                | live.ArtifactSaved()
+                | live.AgentChanged()
+                | live.StateChanged()
+            ):
+                allow_state = self.rules.allow_state
+                self._tell(about_agent(event, self._turn_spoken_of, allow_state=allow_state))
             case live.AgentFailed():
                 self._on_failed(event, now)
         return self._done()
@@ -276,16 +285,19 @@ class Conversation:
             return
         if self._answer is not None:
             self._answer.last_output_at = now
-        self._tell_transcript(answer_or_none, event.text)
+        self._tell_transcript(answer_or_none, event)
 
-    def _tell_transcript(self, answer: Answer, text: str) -> None:
+    def _tell_transcript(self, answer: Answer, event: live.AgentTranscript) -> None:
         # A shorter one is the model's own guess of what was heard before an interruption;
         # the ledger knows better.
+        text = event.text
         if len(text) <= len(answer.transcript):
             return
         answer.transcript = text
         self.playout.mark_text(answer.n, text)
-        self._out.append(Transcript(role="agent", text=text, final=False, turn=answer.n))
+        self._out.append(
+            Transcript(role="agent", text=text, final=False, turn=answer.n, language=event.language)
+        )
 
     def _on_user_transcript(self, event: live.UserTranscript, now: float) -> None:
         if not event.text.strip():
@@ -300,7 +312,7 @@ class Conversation:
         if event.final and n > self.answers:
             self._complete_heard(now)
         self.last_activity_at = now
-        self._out.append(utterance.hear(event.text, final=event.final))
+        self._out.append(utterance.hear(event.text, final=event.final, language=event.language))
         if n > self.answers:  # it leads to an answer that has not begun
             self._question.transcribed = True
             self._timed_out = False
@@ -356,61 +368,46 @@ class Conversation:
             return
         self._flush(now)
 
-    def _on_tool(
-        self, event: live.ToolCalled | live.ToolReturned | live.ToolCancelled, now: float
-    ) -> None:
+    def _on_tool(self, event: ToolEvent, now: float) -> None:
         self.last_activity_at = now
         if self._cut is not None:
             self._cut.since = now
+        open_answers = [one for one in (self._answer, self._cut) if one is not None]
         match event:
             case live.ToolCalled():
                 # The tool of an answer that was cut off works on, and is told of.
                 served = self._begin(now) if self._cut is None else self._cut
                 if not event.long_running:
                     served.tools_running.add(event.id)
-                args, cut = self._shown(event.args)
-                self._tell_tool("call", event.id, event.name, cut, args=args)
             case live.ToolReturned():
-                for one in (self._answer, self._cut):
-                    if one is not None and event.id in one.tools_running:
+                for one in open_answers:
+                    if event.id in one.tools_running:
                         one.tools_running.discard(event.id)
                         one.after_tool = True
                 if self._answer is not None:
                     self._answer.last_output_at = now
-                result, cut = self._shown(event.result)
-                self._tell_tool("result", event.id, event.name, cut, result=result)
             case live.ToolCancelled():
-                for one in (self._answer, self._cut):
-                    if one is not None:
-                        one.tools_running.discard(event.id)
-                self._tell_tool("cancelled", event.id, event.name, False)
+                for one in open_answers:
+                    one.tools_running.discard(event.id)
+        self._tell(about_tool(event, show=self.rules.show_tools))
 
-    def _shown(self, value: Mapping[str, Any]) -> tuple[Any, bool]:
-        return Tool.shortened(dict(value)) if self.rules.show_tools else (None, False)
+    def _on_part(self, event: AnswerPart, now: float) -> None:
+        if self._swallow(now):
+            return
+        turn = self._begin(now).n
+        self._tell(about_part(event, turn, show_thoughts=self.rules.show_thoughts))
 
-    def _tell_tool(
-        self,
-        phase: Literal["call", "result", "cancelled"],
-        id: str,
-        name: str,
-        cut: bool,
-        *,
-        args: object = None,
-        result: object = None,
-    ) -> None:
-        self._out.append(
-            Tool(phase=phase, id=id, name=name, args=args, result=result, truncated=cut or None)
-        )
+    def _tell(self, message: ServerMessage | None) -> None:
+        if message is not None:
+            self._out.append(message)
 
-    def _on_usage(self, event: live.UsageReported) -> None:
-        self._out.append(
-            Usage(
-                turn=max(1, self.answers),
-                prompt_tokens=event.prompt_tokens,
-                response_tokens=event.response_tokens,
-                total_tokens=event.total_tokens,
-            )
-        )
+    @property
+    def _turn_spoken_of(self) -> int:
+        """The answer that a word of the model about its answer is about."""
+        of_the_last = self._answer is not None or self._cut is not None or self._late_complete
+        if not of_the_last and self._question.is_open:
+            return self.answers + 1  # it will end without a word
+        return max(1, self.answers)
 
     def _on_failed(self, event: live.AgentFailed, now: float) -> None:
         if self._answer is None and self._question.is_open:
@@ -459,7 +456,7 @@ class Conversation:
         self._timed_out = False
         held, self._held_transcript = self._held_transcript, None
         if held is not None:
-            self._tell_transcript(answer, held.text)
+            self._tell_transcript(answer, held)
         return answer
 
     def _was_spoken_over(self) -> bool:

@@ -139,6 +139,7 @@ class MediaBridge:
             ConversationRules(
                 modality=identity.modality,
                 show_tools=settings.show_tools or identity.peer_is_loopback,
+                show_thoughts=settings.show_thoughts,
                 allow_state=frozenset(filter(self._may_change, settings.allow_state)),
                 text_during_speech=settings.text_during_speech,
             ),

@@ -54,12 +54,12 @@ class Utterance:
                 self.turn = given.n
         return self.turn
 
-    def hear(self, text: str, *, final: bool) -> Transcript:
+    def hear(self, text: str, *, final: bool, language: str | None = None) -> Transcript:
         """The whole of the begun utterance so far, as the client is told of it."""
         assert self.turn is not None
         self.text = text
         self.last_turn = self.turn
-        told = Transcript(role="user", text=text, final=final, turn=self.turn)
+        told = Transcript(role="user", text=text, final=final, turn=self.turn, language=language)
         if final:
             self.turn = None
         return told

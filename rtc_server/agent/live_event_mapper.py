@@ -11,21 +11,23 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .answer_parts import FoundSources, code_in, file_in, picture_in, usage_of
 from .live_events import (
     AgentAudio,
     AgentChanged,
     AgentFailed,
     AgentText,
+    AgentThought,
     AgentTranscript,
+    ArtifactSaved,
     LiveEvent,
     ModelInterrupted,
     ModelTurnComplete,
+    PartRefused,
     StateChanged,
-    ToolCalled,
-    ToolReturned,
-    UsageReported,
     UserTranscript,
 )
+from .tool_calls import ToolCalls
 from .transcripts import AgentSpeech, AnswerText, UserSpeech
 
 if TYPE_CHECKING:
@@ -41,24 +43,38 @@ _RATE = re.compile(r";\s*rate\s*=\s*\"?(\d{4,6})\"?\s*(?:;|$)", re.IGNORECASE)
 
 _BLOCKED = {"SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION", "IMAGE_SAFETY"}
 
+_NO_FAILURE = {"TURN_COMPLETE_REASON_UNSPECIFIED", "NEED_MORE_INPUT"}
+"""Reasons for the end of a turn with which nothing went wrong."""
+
+_MAX_REFUSED_KINDS = 16
+
 
 class LiveEventMapper:
     """Turns each event of one ``run_live`` into typed events, each thing once.
 
     Within one ADK event the order is: another agent, content (in the order of its parts),
-    transcripts, usage, session state, failure, interruption, end of turn.
+    transcripts, sources, usage, session state, artifacts, failure, interruption, end of turn.
 
     Args:
         first_agent: name of the agent that speaks first; no :class:`AgentChanged` for it.
             None: the author of the first event.
         cumulative_input: see :class:`~rtc_server.agent.transcripts.UserSpeech`.
+        calls: knows what becomes of each tool call.
     """
 
     def __init__(
-        self, *, first_agent: str | None = None, cumulative_input: bool | None = None
+        self,
+        *,
+        first_agent: str | None = None,
+        cumulative_input: bool | None = None,
+        calls: ToolCalls | None = None,
     ) -> None:
         self._agent = first_agent
+        self._calls = calls if calls is not None else ToolCalls()
         self._text = AnswerText()
+        self._thoughts = AnswerText()
+        self._sources = FoundSources()
+        self._refused: set[str] = set()
         self._agent_speech = AgentSpeech()
         self._user_speech = UserSpeech(cumulative_input)
         self._tools_running: set[str] = set()
@@ -69,6 +85,8 @@ class LiveEventMapper:
     def reset(self) -> None:
         """A new run begins: what the old one left unfinished is forgotten."""
         self._text.reset()
+        self._thoughts.reset()
+        self._sources.reset()
         self._agent_speech.reset()
         self._user_speech.reset()
         self._tools_running.clear()
@@ -92,6 +110,7 @@ class LiveEventMapper:
             and content.parts is not None
             and len(content.parts) == 1
             and content.parts[0].inline_data is not None
+            and (content.parts[0].inline_data.mime_type or "").startswith("audio/pcm")
             and not content.parts[0].thought
             and event.author == self._agent
             and event.author != "user"
@@ -101,9 +120,12 @@ class LiveEventMapper:
                 or event.output_transcription
                 or event.input_transcription
                 or event.usage_metadata
+                or event.grounding_metadata
+                or event.citation_metadata
                 or event.error_code
                 or event.error_message
                 or event.actions.state_delta
+                or event.actions.artifact_delta
             )
         )
 
@@ -111,18 +133,10 @@ class LiveEventMapper:
         yield from self._author(event)
         yield from self._content(event)
         yield from self._transcripts(event)
-        usage = event.usage_metadata
-        if usage is not None:
-            yield UsageReported(
-                prompt_tokens=usage.prompt_token_count,
-                response_tokens=usage.candidates_token_count,
-                total_tokens=usage.total_token_count,
-            )
-        if event.actions is not None:
-            delta = event.actions.state_delta or {}
-            kept = {key: value for key, value in delta.items() if not key.startswith("temp:")}
-            if kept:
-                yield StateChanged(kept)
+        yield from self._found(event)
+        if event.usage_metadata is not None:
+            yield usage_of(event.usage_metadata)
+        yield from _changes(event)
         if event.error_code or event.error_message:
             yield _failure_of(event.error_code)
         if event.interrupted:
@@ -131,6 +145,9 @@ class LiveEventMapper:
             self._end_answer()
             yield ModelInterrupted()
         if event.turn_complete:
+            failure = _failure_of_end(event)
+            if failure is not None:
+                yield failure
             yield from self._finish_transcripts()
             self._user_speech.end_of_exchange()
             if not self._in_tool_round:
@@ -157,30 +174,73 @@ class LiveEventMapper:
         if content is None or not content.parts:
             return
         long_running = event.long_running_tool_ids or set()
-        told_whole = False
+        whole_told: set[bool] = set()
         for part in content.parts:
             if part.function_call is not None:
                 if not event.partial:  # its arguments may still be arriving
-                    yield self._tool_called(part.function_call, long_running)
+                    yield from self._tool_called(part.function_call, long_running)
             elif part.function_response is not None:
-                yield self._tool_returned(part.function_response)
-            elif event.author == "user" or part.thought:
+                yield from self._tool_returned(part.function_response)
+            elif event.author == "user":
                 continue
-            elif part.inline_data is not None:
-                yield from self._audio(part.inline_data)
             elif part.text and content.role == "user":
                 # A streaming tool's message to the user, beside the model's answer.
                 self._answering()
                 yield AgentText(part.text)
-            elif part.text and event.partial:
-                self._answering()
-                yield AgentText(self._text.piece(part.text))
-            elif part.text and not told_whole:
-                told_whole = True
-                new = self._text.whole(_text_of(content.parts))
-                if new:
-                    self._answering()
-                    yield AgentText(new)
+            elif part.text:
+                is_thought = bool(part.thought)
+                if event.partial:
+                    yield from self._words(part.text, is_thought, partial=True)
+                elif is_thought not in whole_told:
+                    whole_told.add(is_thought)
+                    whole = _text_of(content.parts, thought=is_thought)
+                    yield from self._words(whole, is_thought, partial=False)
+            elif not part.thought:
+                yield from self._other_part(part)
+
+    def _words(self, text: str, is_thought: bool, *, partial: bool) -> Iterator[LiveEvent]:
+        """Text or a thought: each has pieces, and the whole of them again."""
+        so_far = self._thoughts if is_thought else self._text
+        new = so_far.piece(text) if partial else so_far.whole(text)
+        if new:
+            self._answering()
+            yield AgentThought(new) if is_thought else AgentText(new)
+
+    def _other_part(self, part: types.Part) -> Iterator[LiveEvent]:
+        """Sound, a picture, a file, code."""
+        if part.inline_data is not None:
+            if (part.inline_data.mime_type or "").lower().startswith("audio/pcm"):
+                yield from self._audio(part.inline_data)
+                return
+            found: LiveEvent | None = picture_in(part.inline_data)
+        elif part.file_data is not None:
+            found = file_in(part.file_data)
+        else:
+            found = code_in(part)
+        if isinstance(found, PartRefused):
+            if found.mime_type in self._refused or len(self._refused) >= _MAX_REFUSED_KINDS:
+                return
+            self._refused.add(found.mime_type)
+            yield found
+        elif found is not None:
+            self._answering()
+            yield found
+
+    def _found(self, event: Event) -> Iterator[LiveEvent]:
+        """Sources of the answer that were not told yet."""
+        if event.grounding_metadata is not None:
+            found = self._sources.of_grounding(event.grounding_metadata)
+            if found is not None:
+                yield found
+        if event.citation_metadata is not None:
+            found = self._sources.of_citations(event.citation_metadata)
+            if found is not None:
+                yield found
+
+    def urls_read(self, metadata: types.UrlContextMetadata) -> list[LiveEvent]:
+        """The model has read pages of the web, which ADK's events do not say."""
+        found = self._sources.of_urls(metadata)
+        return [] if found is None else [found]
 
     def _audio(self, blob: types.Blob) -> Iterator[LiveEvent]:
         mime_type = (blob.mime_type or "").lower()
@@ -188,22 +248,25 @@ class LiveEventMapper:
             self._answering()
             yield AgentAudio(blob.data, rate_of(mime_type))
 
-    def _tool_called(self, call: types.FunctionCall, long_running: set[str]) -> ToolCalled:
-        call_id = call.id or ""
-        is_long = call_id in long_running
-        self.is_answering = True
+    def _tool_called(self, call: types.FunctionCall, long_running: set[str]) -> Iterator[LiveEvent]:
         self._text.reset()
-        if not is_long:
-            self._tools_running.add(call_id)
-        return ToolCalled(call_id, call.name or "", call.args or {}, long_running=is_long)
+        called = self._calls.called(call, long_running=(call.id or "") in long_running)
+        if called is None:
+            return
+        self.is_answering = True
+        if not called.long_running:
+            self._tools_running.add(called.id)
+        yield called
 
-    def _tool_returned(self, response: types.FunctionResponse) -> ToolReturned:
+    def _tool_returned(self, response: types.FunctionResponse) -> Iterator[LiveEvent]:
         call_id = response.id or ""
         if call_id in self._tools_running:
             self._tools_running.discard(call_id)
-            self._after_tool = True
+            self._after_tool = not self._calls.is_cancelled(call_id)
         self._text.reset()
-        return ToolReturned(call_id, response.name or "", response.response or {})
+        told = self._calls.returned(response)
+        if told is not None:
+            yield told
 
     def _transcripts(self, event: Event) -> Iterator[LiveEvent]:
         heard = event.input_transcription
@@ -211,11 +274,11 @@ class LiveEventMapper:
             if heard.finished:
                 final = self._user_speech.finish(heard.text or "")
                 if final is not None:
-                    yield UserTranscript(final, final=True)
+                    yield UserTranscript(final, True, heard.language_code)
             else:
                 so_far = self._user_speech.hypothesis(heard.text or "")
                 if so_far:
-                    yield UserTranscript(so_far, final=False)
+                    yield UserTranscript(so_far, False, heard.language_code)
         said = event.output_transcription
         if said is None:
             return
@@ -223,12 +286,13 @@ class LiveEventMapper:
             if said.text:
                 self._answering()
                 delta = self._agent_speech.delta(said.text)
-                yield AgentTranscript(self._agent_speech.text, delta, final=False)
+                whole = self._agent_speech.text
+                yield AgentTranscript(whole, delta, False, said.language_code)
         elif not self.is_answering and self._agent_speech.is_copy(said.text or ""):
             return  # it came after the end of its answer
         elif said.text or self._agent_speech.is_open:
             delta = self._agent_speech.finish(said.text or "")
-            yield AgentTranscript(self._agent_speech.text, delta, final=True)
+            yield AgentTranscript(self._agent_speech.text, delta, True, said.language_code)
 
     def _finish_transcripts(self) -> Iterator[LiveEvent]:
         """The turn is over: a transcript that the model left open ends here."""
@@ -247,6 +311,8 @@ class LiveEventMapper:
     def _end_answer(self) -> None:
         self.is_answering = False
         self._text.reset()
+        self._thoughts.reset()
+        self._sources.reset()
         self._agent_speech.reset()
         self._tools_running.clear()
         self._after_tool = False
@@ -260,8 +326,27 @@ def rate_of(mime_type: str) -> int:
     return rate if 4_000 <= rate <= 192_000 else DEFAULT_RATE
 
 
-def _text_of(parts: list[types.Part]) -> str:
-    return "".join(part.text for part in parts if part.text and not part.thought)
+def _text_of(parts: list[types.Part], *, thought: bool) -> str:
+    return "".join(part.text for part in parts if part.text and bool(part.thought) is thought)
+
+
+def _changes(event: Event) -> Iterator[LiveEvent]:
+    """What the event does to the session's state and artifacts."""
+    delta = event.actions.state_delta or {}
+    kept = {key: value for key, value in delta.items() if not key.startswith("temp:")}
+    if kept:
+        yield StateChanged(kept)
+    for name, version in (event.actions.artifact_delta or {}).items():
+        yield ArtifactSaved(name, version)
+
+
+def _failure_of_end(event: Event) -> AgentFailed | None:
+    """Why the model ended its turn, where it is one of the reasons to say nothing more."""
+    reason = getattr(event, "turn_complete_reason", None)
+    if reason is None or event.interrupted or str(reason.value) in _NO_FAILURE:
+        return None
+    blocked = str(reason.value) != "MALFORMED_FUNCTION_CALL"
+    return _failure_of("SAFETY" if blocked else None)
 
 
 def _failure_of(error_code: str | None) -> AgentFailed:

@@ -23,11 +23,13 @@ __all__ = [
     "CodeExecuted",
     "CodeWritten",
     "ConfirmationAsked",
+    "FileLinked",
     "LiveEvent",
     "ModelAway",
     "ModelBack",
     "ModelInterrupted",
     "ModelTurnComplete",
+    "PartRefused",
     "SourcesFound",
     "StateChanged",
     "ToolCalled",
@@ -61,6 +63,8 @@ class AgentTranscript:
     text: str
     delta: str
     final: bool
+    language: str | None = None
+    """BCP 47, where the model says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class UserTranscript:
 
     text: str
     final: bool
+    language: str | None = None
+    """BCP 47, where the model says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +84,21 @@ class ModelTurnComplete:
 
 @dataclass(frozen=True, slots=True)
 class ModelInterrupted:
-    """The model says that the user interrupted it."""
+    """The model says that the user interrupted it.
+
+    ``ahead``: it was read while ADK waits for a tool, and there is more of that answer to
+    come, which nobody is to hear; a second one, not ``ahead``, follows where it ends.
+    """
+
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """The agent calls a tool; a long-running one answers at some later time."""
+    """The agent calls a tool.
+
+    ``long_running``: the model need not wait for its result, and goes on without it.
+    """
 
     id: str
     name: str
@@ -93,7 +108,7 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class ToolReturned:
-    """A tool's result goes back to the model."""
+    """A tool's result goes back to the model; that of a streaming tool's end is empty."""
 
     id: str
     name: str
@@ -110,7 +125,7 @@ class ToolCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ToolProgressed:
-    """A streaming or long-running tool said something before its end."""
+    """A streaming or long-running tool said something, and is not at its end."""
 
     id: str
     name: str
@@ -153,8 +168,24 @@ class AgentPicture:
 
 
 @dataclass(frozen=True, slots=True)
+class FileLinked:
+    """A file in the answer that lies elsewhere; ``uri`` is http(s)."""
+
+    uri: str
+    mime_type: str | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartRefused:
+    """A part of the answer that a call cannot carry; told once for each kind."""
+
+    mime_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourcesFound:
-    """What the answer rests on."""
+    """What the answer rests on, and was not told yet; each source has ``uri`` or ``title``."""
 
     queries: tuple[str, ...]
     sources: tuple[Mapping[str, str], ...]
@@ -164,7 +195,7 @@ class SourcesFound:
 class CodeWritten:
     """Code that the model has executed."""
 
-    language: str
+    language: str | None
     code: str
 
 
@@ -191,6 +222,13 @@ class UsageReported:
     prompt_tokens: int | None
     response_tokens: int | None
     total_tokens: int | None
+    thoughts_tokens: int | None = None
+    cached_tokens: int | None = None
+    tool_tokens: int | None = None
+    """Of tools' results, in the prompt."""
+    prompt_details: Mapping[str, int] | None = None
+    """By modality: ``text``, ``audio``, ``image`` …"""
+    response_details: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +285,8 @@ LiveEvent = (
     | ClientToolCalled
     | AgentThought
     | AgentPicture
+    | FileLinked
+    | PartRefused
     | SourcesFound
     | CodeWritten
     | CodeExecuted

@@ -16,6 +16,7 @@ __all__ = [
     "Code",
     "Confirm",
     "Error",
+    "FileLink",
     "GoAway",
     "Grounding",
     "Latency",
@@ -97,6 +98,7 @@ class Transcript(ServerMessage):
     text: str
     final: bool
     turn: int
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +118,15 @@ class Tool(ServerMessage):
     """The agent's tool use."""
 
     type: ClassVar[str] = "tool"
-    phase: Literal["call", "result", "cancelled"]
+    phase: Literal["call", "progress", "result", "cancelled"]
     id: str
     name: str
     args: Any = None
     result: Any = None
+    long_running: bool | None = None
+    """With ``call``: the agent goes on without waiting for the result."""
+    failed: bool | None = None
+    """With ``result``: the tool gave an error in place of one."""
     truncated: bool | None = None
 
     @staticmethod
@@ -171,6 +177,11 @@ class Usage(ServerMessage):
     prompt_tokens: int | None = None
     response_tokens: int | None = None
     total_tokens: int | None = None
+    thoughts_tokens: int | None = None
+    cached_tokens: int | None = None
+    tool_tokens: int | None = None
+    prompt_details: Mapping[str, int] | None = None
+    response_details: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +278,17 @@ class Picture(ServerMessage):
     turn: int
     mime_type: str
     data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLink(ServerMessage):
+    """A file in the agent's answer that lies elsewhere."""
+
+    type: ClassVar[str] = "file"
+    turn: int
+    uri: str
+    mime_type: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from rtc_server.agent.live_events import (
     AgentChanged,
     AgentFailed,
     AgentText,
+    AgentThought,
     AgentTranscript,
     LiveEvent,
     ModelInterrupted,
@@ -153,13 +154,13 @@ def test_text_before_and_after_a_tool_is_passed_on_once_each() -> None:
     assert texts(events) == "Wait.Wait. Done."
 
 
-def test_text_thoughts_are_not_for_the_listener() -> None:
-    """Thought parts are left out, in pieces and in wholes."""
+def test_text_thoughts_are_no_text() -> None:
+    """Thought parts are told apart from the answer, each once, in pieces and in wholes."""
     whole = parts(types.Part(text="Hm", thought=True), types.Part(text="Hi"), partial=False)
     events = run(
         LiveEventMapper(), text_piece("Hm", thought=True), whole, text_piece("Hm", thought=True)
     )
-    assert events == [AgentText("Hi")]
+    assert events == [AgentThought("Hm"), AgentText("Hi"), AgentThought("Hm")]
 
 
 def test_content_of_every_part_is_read() -> None:
@@ -221,11 +222,6 @@ def test_audio_of_odd_length_is_passed_on_and_empty_audio_is_not() -> None:
     """The playout buffer deals with odd bytes."""
     events = run(LiveEventMapper(), audio_piece(b"\1\2\3"), audio_piece(b""))
     assert events == [AgentAudio(b"\1\2\3", 24_000)]
-
-
-def test_inline_data_that_is_not_pcm_is_left_out() -> None:
-    """An inline picture is no speech."""
-    assert run(LiveEventMapper(), audio_piece(b"png", "image/png")) == []
 
 
 # Transcripts ----------------------------------------------------------------
