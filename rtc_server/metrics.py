@@ -160,6 +160,24 @@ class Metrics:
         self.agent_reconnects = Counter(
             "rtc_agent_reconnects", "Live runs started again after a failure.", registry=registry
         )
+        self.model_connects = Counter(
+            "rtc_agent_connects",
+            "Connections to a model, by what came of them: taken, failed.",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self.model_down = Gauge(
+            "rtc_agent_model_down",
+            "1 while a model counts as down for everybody and one call tries it at a time.",
+            ["model"],
+            registry=registry,
+        )
+        self.agent_fallbacks = Counter(
+            "rtc_agent_fallbacks", "Calls that went on with the fallback model.", registry=registry
+        )
+        self.asked_again = Counter(
+            "rtc_agent_asked_again", "Lost turns put to the model again.", registry=registry
+        )
         self.event_loop_lag = Histogram(
             "rtc_event_loop_lag_seconds",
             "How late the event loop woke from a sleep.",

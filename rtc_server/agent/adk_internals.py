@@ -6,18 +6,22 @@
   new event loop, where what belongs to the server's loop (an HTTP session, an MCP
   connection, a lock) fails.
 * ``Gemini._live_api_client`` is the client of live connections, made at its first use.
+* ``Client._api_client._websocket_ssl_ctx`` (google-genai) holds the arguments of
+  ``websockets.connect`` for a client that was made already.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.google_llm import Gemini
 from google.adk.utils._sync_runner import _use_executor_for_sync_callables
+from google.genai import types
 
-__all__ = ["make_live_client", "sync_tools_on"]
+__all__ = ["make_live_client", "notice_dead_network", "sync_tools_on"]
 
 
 def sync_tools_on(executor: ThreadPoolExecutor) -> AbstractContextManager[None]:
@@ -26,6 +30,25 @@ def sync_tools_on(executor: ThreadPoolExecutor) -> AbstractContextManager[None]:
     So a blocking tool blocks neither the event loop nor another call.
     """
     return _use_executor_for_sync_callables(executor)
+
+
+def notice_dead_network(model: Gemini, ping: Mapping[str, float]) -> None:
+    """Let the live connections of ``model`` be pinged so, where its author said nothing else.
+
+    Args:
+        ping: arguments of ``websockets.connect``, in seconds.
+    """
+    if model.client is not None:
+        # Made by the agent's author: its connections take what is in here.
+        arguments = model.client._api_client._websocket_ssl_ctx
+        for name, seconds in ping.items():
+            arguments.setdefault(name, seconds)
+        return
+    kwargs = dict(model.client_kwargs or {})
+    options = types.HttpOptions.model_validate(kwargs.get("http_options") or {})
+    given = {**ping, **(options.async_client_args or {})}
+    kwargs["http_options"] = options.model_copy(update={"async_client_args": given})
+    model.client_kwargs = kwargs
 
 
 def make_live_client(model: BaseLlm) -> None:

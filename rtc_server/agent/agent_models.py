@@ -10,6 +10,7 @@ ADK reconnects within ``run_live`` without a word and without a limit (2.13).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
@@ -26,11 +27,19 @@ from google.adk.models.llm_request import LlmRequest
 from google.adk.models.registry import LLMRegistry
 
 from ..tracing import connecting_span
+from .adk_internals import notice_dead_network
 
-__all__ = ["AgentModels", "ConnectionObserver", "agents_under", "observing", "prepare_models"]
+__all__ = [
+    "AgentModels",
+    "ConnectionObserver",
+    "agents_under",
+    "fallback_models",
+    "observing",
+    "prepare_models",
+]
 
-_PING = {"ping_interval": 5, "ping_timeout": 5, "close_timeout": 1}
-"""A dead network is noticed within 10 s instead of 46 (seconds, of ``websockets.connect``)."""
+PING = {"ping_interval": 2, "ping_timeout": 2, "close_timeout": 1}
+"""A dead network is noticed within 4 s instead of 46 (seconds, of ``websockets.connect``)."""
 
 _OBSERVED = "_rtc_server_observed"
 
@@ -41,17 +50,26 @@ class ConnectionObserver(Protocol):
     connects: int
     """How often a connection has been attempted for it, this time included."""
 
-    async def connecting(self, request: LlmRequest) -> None:
+    connect_s: float
+    """A connection that is not taken after this long is given up."""
+
+    async def connecting(self, request: LlmRequest, model: BaseLlm) -> BaseLlm:
         """Before each attempt; a reconnect has the request of the first connection.
+
+        Returns:
+            The model to connect to, ``model`` itself or another one.
 
         What it raises ends the run.
         """
 
-    def connected(self) -> None:
+    async def connected(self) -> None:
         """The model took the connection."""
 
-    def disconnected(self) -> None:
-        """The connection is gone."""
+    def refused(self, error: BaseException) -> None:
+        """The model did not take the connection, in time."""
+
+    def disconnected(self, error: BaseException | None) -> None:
+        """The connection is gone; ``error`` is what ended its use, if anything did."""
 
 
 _observer: ContextVar[ConnectionObserver | None] = ContextVar("observer", default=None)
@@ -67,6 +85,8 @@ class AgentModels:
     """Name of the agent that speaks first."""
     observed: bool
     """Whether every connection will be told to the observer."""
+    is_fallback: bool = False
+    """Whether this is the fallback, which stands for every model of the tree."""
 
     @property
     def first(self) -> BaseLlm | None:
@@ -106,6 +126,15 @@ def observing(observer: ConnectionObserver) -> Iterator[None]:
         _observer.reset(token)
 
 
+def fallback_models(name: str, first_agent: str) -> AgentModels:
+    """The model that stands for all of a tree while they are away.
+
+    Raises:
+        ValueError: the name is not known to ADK, or its package is missing.
+    """
+    return AgentModels((_new_model(name),), first_agent, observed=True, is_fallback=True)
+
+
 def prepare_models(root: Any) -> AgentModels:
     """Share and observe the models of the tree under ``root``.
 
@@ -139,6 +168,8 @@ def agents_under(root: Any) -> Iterator[BaseAgent]:
 
 def _shared_model(agent: LlmAgent, shared: dict[str, BaseLlm]) -> BaseLlm:
     if isinstance(agent.model, BaseLlm):
+        if isinstance(agent.model, Gemini):
+            notice_dead_network(agent.model, PING)
         return agent.model
     if not agent.model:  # that of an ancestor, which has been shared already, or ADK's default
         model = agent.canonical_live_model
@@ -153,11 +184,10 @@ def _shared_model(agent: LlmAgent, shared: dict[str, BaseLlm]) -> BaseLlm:
 
 
 def _new_model(name: str) -> BaseLlm:
-    if LLMRegistry.resolve(name) is Gemini:
-        return Gemini(
-            model=name, client_kwargs={"http_options": {"async_client_args": dict(_PING)}}
-        )
-    return LLMRegistry.new_llm(name)
+    model = LLMRegistry.new_llm(name)
+    if isinstance(model, Gemini):
+        notice_dead_network(model, PING)
+    return model
 
 
 def _observe(model: BaseLlm) -> None:
@@ -174,16 +204,44 @@ def _observe(model: BaseLlm) -> None:
             async with connect(llm_request) as connection:
                 yield connection
             return
-        await observer.connecting(llm_request)
-        async with contextlib.AsyncExitStack() as stack:
-            with connecting_span(model.model, observer.connects):
-                connection = await stack.enter_async_context(connect(llm_request))
-            observer.connected()
-            try:
-                yield connection
-            finally:
-                observer.disconnected()
+        chosen = await observer.connecting(llm_request, model)
+        opened = connect(llm_request) if chosen is model else _connect_to(chosen, llm_request)
+        async with _told(observer, chosen.model, opened) as connection:
+            yield connection
 
     # Past pydantic, which takes no attribute that is not a field.
     object.__setattr__(model, "connect", observed)
     object.__setattr__(model, _OBSERVED, True)
+
+
+def _connect_to(
+    chosen: BaseLlm, request: LlmRequest
+) -> contextlib.AbstractAsyncContextManager[BaseLlmConnection]:
+    """A connection to another model than the agent's, for the same request."""
+    opened: contextlib.AbstractAsyncContextManager[BaseLlmConnection]
+    opened = chosen.connect(request.model_copy(update={"model": chosen.model}))
+    return opened
+
+
+@contextlib.asynccontextmanager
+async def _told(
+    observer: ConnectionObserver,
+    name: str,
+    opened: contextlib.AbstractAsyncContextManager[BaseLlmConnection],
+) -> AsyncIterator[BaseLlmConnection]:
+    """``opened``, in bounded time, with all that comes of it told to ``observer``."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            with connecting_span(name, observer.connects):
+                async with asyncio.timeout(observer.connect_s):
+                    connection = await stack.enter_async_context(opened)
+        except BaseException as error:
+            observer.refused(error)
+            raise
+        await observer.connected()
+        try:
+            yield connection
+        except BaseException as error:
+            observer.disconnected(error)
+            raise
+        observer.disconnected(None)

@@ -27,9 +27,11 @@ from ..metrics import Metrics
 from ..settings import Settings
 from .adk_internals import make_live_client
 from .agent_models import agents_under, prepare_models
-from .live_run_config import LiveOptions, Modality, live_run_config
+from .circuit_breaker import BreakerRules
+from .live_run_config import live_run_config
 from .live_session import LiveSession
-from .loader import LoadedAgent
+from .loader import LoadedAgent, load_fallback
+from .model_gate import ModelGates
 from .retry_rules import RetryRules
 from .session_store import SessionStore
 from .tool_errors import answer_tool_errors
@@ -50,13 +52,14 @@ class AgentRuntime:
 
     Args:
         agent: what :func:`~rtc_server.agent.loader.load_agent` found.
-        settings: those of the run config and ``limits.uplink_backlog_s`` are of interest here.
+        settings: ``voice`` and ``limits.uplink_backlog_s`` are of interest here.
         metrics: where failures and dropped audio are counted.
         session_service: where sessions are kept; in memory by default.
         retry: how failures of the agent are retried.
+        breaker: when a model counts as down for all calls.
 
     Raises:
-        ConfigurationError: a field of the run config does not fit, or its model has it not.
+        AgentLoadError: the fallback model cannot be used.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class AgentRuntime:
         *,
         session_service: BaseSessionService | None = None,
         retry: RetryRules | None = None,
+        breaker: BreakerRules | None = None,
     ) -> None:
         self.name = agent.name
         self._settings = settings
@@ -74,9 +78,10 @@ class AgentRuntime:
         self._retry = retry if retry is not None else RetryRules()
         self.sessions = SessionStore(agent.app.name, session_service)
         self.models = prepare_models(agent.app.root_agent)
-        self._options = LiveOptions(
-            settings, agent_name=agent.name, agent=agent.run_config, models=self.models.models
-        )
+        name = settings.fallback_model
+        self._fallback = None if name is None else load_fallback(name, self.models.first_agent)
+        self._ask_again = settings.ask_again or agent.ask_again
+        self._gates = ModelGates(metrics, breaker)
         for one in agents_under(agent.app.root_agent):
             if isinstance(one, LlmAgent):
                 answer_tool_errors(one, metrics.agent_errors.labels("tool_failed").inc)
@@ -108,7 +113,8 @@ class AgentRuntime:
         ADK's lazy imports (a run of a model that ends at once), and the models' clients.
         """
         begun_at = time.perf_counter()
-        for model in self.models.models:
+        fallbacks = () if self._fallback is None else self._fallback.models
+        for model in (*self.models.models, *fallbacks):
             try:
                 make_live_client(model)
             except Exception:  # whatever a client's constructor raises: calls will say so
@@ -140,12 +146,15 @@ class AgentRuntime:
             self._runner,
             self.sessions,
             models=self.models,
+            fallback=self._fallback,
+            gates=self._gates,
+            ask_again=self._ask_again,
             user_id=user_id,
             session_id=session_id,
             call_id=call_id,
             modality=modality,
-            options=self._options,
-            offered=run_config or {},
+            voice=self._settings.voice,
+            overrides=run_config,
             speaks_only=self._speaks_only,
             on_speaks_only=self._remember_speaks_only,
             uplink_backlog_s=self._settings.limits.uplink_backlog_s,
@@ -160,11 +169,8 @@ class AgentRuntime:
         Raises:
             BadRequest: ``run_config`` does not fit; the field is named.
         """
-        self._options.check_offer(run_config or {})
-
-    def modality(self, run_config: Mapping[str, Any]) -> Modality:
-        """The modality of a call whose offer names none."""
-        return self._options.modality(run_config)
+        if run_config:
+            live_run_config(modality="audio", overrides=run_config)
 
     def _remember_speaks_only(self) -> None:
         logger.info("the model of %s only speaks; text calls get its transcript", self.name)

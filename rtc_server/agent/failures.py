@@ -11,7 +11,25 @@ from dataclasses import dataclass
 from google.genai.errors import APIError
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-__all__ = ["ENDED", "FAILED", "GAVE_UP", "RECONNECTED", "STALLED", "AgentStalled", "Failure"]
+from .model_gate import HeldTooLong
+
+__all__ = [
+    "ASKED_AGAIN",
+    "ASK_AGAIN",
+    "ENDED",
+    "FAILED",
+    "GAVE_UP",
+    "RECONNECTED",
+    "REFUSED",
+    "STALLED",
+    "AgentStalled",
+    "Failure",
+    "ModelChanged",
+    "RedialLimit",
+    "Renewed",
+    "blames_the_request",
+    "close_code_of",
+]
 
 UNSUPPORTED_DATA = 1007
 """The close code with which a Gemini model refuses a modality."""
@@ -23,6 +41,14 @@ class AgentStalled(Exception):
 
 class RedialLimit(Exception):
     """ADK's own reconnects within a run led nowhere."""
+
+
+class Renewed(Exception):
+    """The run was ended on purpose: it showed no life."""
+
+
+class ModelChanged(Exception):
+    """The run ends because the next one asks another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +73,7 @@ class Failure:
                 return LOST
         if isinstance(error, ConnectionClosed):
             return LOST
-        if isinstance(error, OSError | TimeoutError | InvalidHandshake):
+        if isinstance(error, OSError | TimeoutError | InvalidHandshake | HeldTooLong):
             return UNREACHABLE
         return FAILED
 
@@ -63,6 +89,16 @@ RECONNECTED = Failure(
     "agent_reconnected", "The connection to the agent was renewed; please ask again."
 )
 GAVE_UP = "The agent cannot be reached. Please call again later."
+
+
+ASKED_AGAIN = " Your question is put to it again."
+ASK_AGAIN = " Please ask again."
+
+
+def blames_the_request(error: BaseException | None) -> bool:
+    """Whether the model refused what this one call asked for: it is there, for others."""
+    code = None if error is None else close_code_of(error)
+    return code in (400, 404, UNSUPPORTED_DATA)
 
 
 def close_code_of(error: BaseException) -> int | None:

@@ -233,7 +233,12 @@ class UsageReported:
 
 @dataclass(frozen=True, slots=True)
 class ModelAway:
-    """The model cannot be reached; the session tries again by itself."""
+    """There is no connection to the model; the session tries again by itself.
+
+    A caller need not be told before it has been away for ``patience_s``.
+    """
+
+    patience_s: float = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +273,10 @@ class AgentFailed:
     code: str
     message: str
     retryable: bool
+    asks_again: bool = False
+    """The turn whose answer is lost is put to the model again."""
+    keeps_question: bool = False
+    """What the user typed has not reached the model yet, and will."""
 
 
 LiveEvent = (

@@ -159,6 +159,13 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         if dropped_s:
             self._on_audio_dropped(dropped_s)
 
+    @property
+    def has_text(self) -> bool:
+        """Whether a text of the user waits."""
+        return any(
+            one.request.content is not None and _outlives_run(one.request) for one in self._requests
+        )
+
     def waited_s(self) -> float:
         """How long nothing has been taken although something is there; 0 if nothing is."""
         return 0.0 if self._waiting_since is None else self._clock() - self._waiting_since

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from google.adk.agents.live_request_queue import LiveRequest
+from google.adk.models.base_llm import BaseLlm
 from google.genai import types
 
 from ..media.piece_joiner import PieceJoiner
@@ -20,13 +21,18 @@ from ..metrics import Metrics
 from .adk_internals import sync_tools_on
 from .agent_models import AgentModels, observing
 from .failures import (
+    ASK_AGAIN,
+    ASKED_AGAIN,
     ENDED,
     GAVE_UP,
     RECONNECTED,
+    REFUSED,
     UNSUPPORTED_DATA,
-    AgentStalled,
     Failure,
+    ModelChanged,
     RedialLimit,
+    Renewed,
+    blames_the_request,
     close_code_of,
 )
 from .live_event_mapper import LiveEventMapper
@@ -36,14 +42,21 @@ from .live_events import (
     AgentText,
     AgentTranscript,
     LiveEvent,
+    ModelAway,
+    ModelBack,
     ModelInterrupted,
     ModelTurnComplete,
     ToolCalled,
+    UserTranscript,
 )
 from .live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
-from .live_run_config import LiveOptions, vad_is_off
+from .live_run_config import live_run_config
+from .lost_turn import OpenTurn
+from .model_choice import ModelChoice
+from .model_gate import HeldTooLong, ModelGate, ModelGates
 from .model_stamp import ModelStamp
 from .retry_rules import RetryRules
+from .run_watch import RunWatch
 from .session_store import SessionStore
 
 if TYPE_CHECKING:
@@ -61,6 +74,9 @@ _END_OF_ANSWER = (ModelInterrupted, ModelTurnComplete)
 
 _MICROPHONE = ModelStamp(types.Blob(data=b"", mime_type="audio/pcm;rate=16000"), "data")
 _BYTES_PER_S = 32_000
+
+_FIRST_PATIENCE_S = 2.5
+"""The first connection of a call may take this long before the model counts as away."""
 
 _MAX_EVENTS = 1000
 """Events that wait for the caller; then the reading of the run waits."""
@@ -92,12 +108,15 @@ class LiveSession:
         sessions: SessionStore,
         *,
         models: AgentModels,
+        fallback: AgentModels | None = None,
+        gates: ModelGates,
+        ask_again: bool = False,
         user_id: str,
         session_id: str,
         call_id: str,
         modality: Literal["audio", "text"],
-        options: LiveOptions,
-        offered: Mapping[str, Any],
+        voice: str | None,
+        overrides: Mapping[str, Any] | None,
         speaks_only: bool,
         on_speaks_only: Callable[[], None],
         uplink_backlog_s: float,
@@ -107,18 +126,26 @@ class LiveSession:
     ) -> None:
         self._runner = runner
         self._sessions = sessions
+        self._own_models, self._fallback = models, fallback
         self._models = models
+        self._gates = gates
+        self._gate: ModelGate | None = None  # of a connection that has not proved to be good
+        self._choice = ModelChoice(has_fallback=fallback is not None)
+        self._told_model = self._name_of(models)
+        self._is_away = False
+        self._turn = OpenTurn()
+        self._asks_again = ask_again
         self._user_id = user_id
         self._session_id = session_id
         self._log = logging.LoggerAdapter(logger, {"call_id": call_id})
         self._modality = modality
-        self._options = options
-        self._offered = offered
+        self._voice = voice
+        self._overrides = overrides
         self._on_speaks_only = on_speaks_only
         self._executor = executor
         self._metrics = metrics
         self._retry = retry
-        self._vad_is_off = vad_is_off(options.run_config(modality, offered=offered))
+        self._vad_is_off = _vad_is_off(live_run_config(modality=modality, overrides=overrides))
 
         self.speaks_only = modality == "text" and speaks_only
         """Whether this is a text call of a model that only speaks: its transcript is its text."""
@@ -133,6 +160,14 @@ class LiveSession:
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._state = _State.NEW
+        self._watch = RunWatch(
+            self._queue,
+            retry,
+            is_connected=lambda: bool(self._connections),
+            closing=self._closing,
+            log=self._log,
+        )
+        self.connect_s = retry.connect_s
 
         self.connects = 0
         self._failures = 0
@@ -232,8 +267,12 @@ class LiveSession:
     def send_text(self, text: str) -> None:
         """A user's text turn."""
         if text:
-            content = types.Content(role="user", parts=[types.Part(text=text)])
-            self._put(lambda: self._queue.send_content(content))
+            self._turn.typed(text, self._now())
+            self._put_text(text)
+
+    def _put_text(self, text: str) -> None:
+        content = types.Content(role="user", parts=[types.Part(text=text)])
+        self._put(lambda: self._queue.send_content(content))
 
     def send_image(self, mime_type: str, data: bytes) -> None:
         """A picture for the agent."""
@@ -264,6 +303,16 @@ class LiveSession:
         self._put(self._queue.send_activity_start)
         return True
 
+    def renew(self) -> None:
+        """The answer is overdue: connect anew, and let nothing come of the old connection.
+
+        The caller has been told.  While there is no connection nothing happens.
+        """
+        if self._state is _State.CONNECTED:
+            self._log.warning("the agent's model shows no life: its connection is renewed")
+            self._turn = OpenTurn()
+            self._watch.end(Renewed())
+
     def _put(self, send: Callable[[], None]) -> None:
         if self._state is _State.CLOSED:
             return
@@ -280,7 +329,10 @@ class LiveSession:
         """Runs the agent again and again, until closed or given up."""
         try:
             while not self._closing.is_set():
-                error = await self._run_and_watch()
+                error = await self._watch.run(self._run)
+                self._connections = 0
+                self._requests.clear()
+                self._release_gate(error)
                 if self._closing.is_set():
                     return
                 self._state = _State.RECONNECTING
@@ -289,10 +341,22 @@ class LiveSession:
                 self._queue.start_over()
                 if self._falls_back_to_speech(error):
                     continue
-                if not await self._fail(error):
+                await self._tell_away()
+                if isinstance(error, ModelChanged | Renewed):
+                    self._start_over(error)
+                elif not await self._fail(error):
                     return
         finally:
             self._end_events()
+
+    def _start_over(self, why: ModelChanged | Renewed) -> None:
+        """The run was ended on purpose; nobody is told, and the next one starts at once."""
+        self._mapper.reset()
+        self._has_output = False
+        if isinstance(why, Renewed) and not self._choice.on_fallback:
+            self._choice.failed(self._now())
+        self._choose_model()
+        self._metrics.agent_reconnects.inc()
 
     async def _fail(self, error: BaseException | None) -> bool:
         """Tells of the failure and waits; False if no further run is to be started."""
@@ -303,65 +367,52 @@ class LiveSession:
             self._log.error("the agent's run failed: %s", failure.code, exc_info=error)
         if not isinstance(error, RedialLimit):
             self._count_failure()
-        if self._failures > 1:
-            self._handle = None  # it did not help once; the history is told anew instead
+        if self._failures > 1 or failure is REFUSED:
+            self._handle = None  # it did not help; the history is told anew instead
         self._metrics.agent_errors.labels(failure.code).inc()
-        self._mapper.reset()
-        if self._failures >= self._retry.attempts:
+        is_down = self._own_gate.is_open
+        changes = self._choice.failed(self._now(), is_down=is_down)
+        self._choose_model()
+        if isinstance(error, HeldTooLong) or self._failures >= self._retry.attempts:
+            self._mapper.reset()
             await self._emit(AgentFailed(failure.code, GAVE_UP, retryable=False))
             return False
-        await self._emit(AgentFailed(failure.code, failure.message, retryable=True))
-        await self._pause(self._retry.delay_s(self._failures))
+        await self._tell_lost(failure, is_lost=self._mapper.is_answering)
+        self._mapper.reset()
+        if not changes:
+            await self._pause(self._retry.delay_s(self._failures))
         self._metrics.agent_reconnects.inc()
         return True
 
-    async def _run_and_watch(self) -> BaseException | None:
-        """One run; returns what it raised, None if it just ended.
-
-        The run has a task of its own, because ADK's generators are to be iterated in one
-        task, and because a run must be given up that takes nothing, or whose sender has died:
-        it would go on speaking, deaf.
-        """
-        run = asyncio.create_task(self._run(), name="agent-run")
-        deaf: BaseException | None = None
-        try:
-            while not run.done():
-                await asyncio.wait({run}, timeout=min(1.0, self._retry.stall_s / 4))
-                if run.done() or self._closing.is_set() or not self._connections:
-                    continue
-                before, deaf = deaf, self._queue.taker_error or self._stall()
-                # A dead connection kills the sender a moment before ADK renews both.
-                if deaf is not None and type(before) is type(deaf):
-                    await self._cancel(run)
-                    return deaf
-        finally:
-            await self._cancel(run)
-            self._connections = 0
-            self._requests.clear()
-        if not run.done():
-            return AgentStalled()
-        if run.cancelled():
-            return asyncio.CancelledError()
-        return run.exception()
-
-    def _stall(self) -> AgentStalled | None:
-        return AgentStalled() if self._queue.waited_s() > self._retry.stall_s else None
-
-    async def _cancel(self, run: asyncio.Task[None]) -> None:
-        """Cancel the run, whose generator then closes itself; bounded in time."""
-        if run.done():
+    async def _tell_lost(self, failure: Failure, *, is_lost: bool) -> None:
+        """What became of the user's turn, beside the failure itself."""
+        now = self._now()
+        is_lost = is_lost or self._turn.is_open(now)
+        if self._queue.has_text:
+            self._turn = OpenTurn()
+            await self._emit(
+                AgentFailed(failure.code, failure.message, retryable=True, keeps_question=True)
+            )
             return
-        run.cancel()
-        await asyncio.wait({run}, timeout=self._retry.close_s)
-        if not run.done():
-            self._log.error("the agent's run does not end; it is left to itself")
+        words = self._turn.lose(now) if self._asks_again else None
+        message, asks_again = failure.message, words is not None
+        if words is not None:
+            self._metrics.asked_again.inc()
+            self._put_text(words)
+            message = message.removesuffix("; please ask again.").removesuffix(".") + "."
+            message += ASKED_AGAIN
+        elif is_lost and failure is not RECONNECTED:
+            message += ASK_AGAIN
+        if not asks_again:
+            self._turn = OpenTurn()
+        await self._emit(AgentFailed(failure.code, message, retryable=True, asks_again=asks_again))
 
     async def _run(self) -> None:
-        if self._state is _State.CONNECTING:
+        if not self._handle:
             agent_name = self._models.first_agent
             await self._sessions.close_open_turn(self._user_id, self._session_id, agent_name)
         if not self._models.observed:
-            self.connected()
+            await self.connected()
         with observing(self), sync_tools_on(self._executor):
             run = self._runner.run_live(
                 user_id=self._user_id,
@@ -374,31 +425,52 @@ class LiveSession:
                     await self._on_adk_event(adk_event)
 
     def _run_config(self) -> RunConfig:
-        return self._options.run_config(
-            self._modality,
-            speaks_only=self.speaks_only,
+        spoken = self._modality == "audio" or self.speaks_only
+        return live_run_config(
+            modality="audio" if spoken else "text",
+            voice=self._voice,
             resumable=self._models.is_gemini,
-            handle=self._handle,
-            offered=self._offered,
+            handle=None if self._choice.on_fallback else self._handle,
+            overrides=self._overrides,
         )
 
     async def _on_adk_event(self, adk_event: Event) -> None:
-        if self._closing.is_set():
+        if self._closing.is_set() or self._watch.is_ending:
             return
+        if self._gate is not None:
+            self._gate.proved(self)
+            self._gate = None
         self._keep_handle(adk_event)
         for event in self._mapper.map(adk_event):
-            if isinstance(event, _OUTPUT):
-                self._has_output = True
-            elif isinstance(event, _END_OF_ANSWER):
-                self._failures = 0 if self._has_output else self._failures
-                self._has_output = False
-            elif isinstance(event, AgentFailed):
-                self._has_output = False
-                self._metrics.agent_errors.labels(event.code).inc()
+            self._note(event)
             await self._emit(event)
+            if isinstance(event, ModelTurnComplete) and self._returns_to_own_model():
+                self._watch.end(ModelChanged())
+
+    def _note(self, event: LiveEvent) -> None:
+        """Keeps account of what was asked, what was answered and what failed."""
+        if isinstance(event, _OUTPUT):
+            self._has_output = True
+            self._turn.output(self._now(), tool=isinstance(event, ToolCalled))
+        elif isinstance(event, _END_OF_ANSWER):
+            if self._has_output:
+                self._failures = 0
+                self._choice.progressed()
+            self._has_output = False
+            if isinstance(event, ModelInterrupted):
+                self._turn.interrupted(self._now())
+            elif not self._mapper.is_answering:
+                self._turn.completed()
+        elif isinstance(event, UserTranscript):
+            self._turn.heard(event.text, self._now())
+        elif isinstance(event, AgentFailed):
+            self._has_output = False
+            self._metrics.agent_errors.labels(event.code).inc()
 
     def _keep_handle(self, adk_event: Event) -> None:
         """The newest resumption handle of the agent that speaks; never an empty one."""
+        if self._choice.on_fallback:
+            return  # a handle is good for its own model only
         author = adk_event.author
         if author not in ("user", self._handle_agent):
             # Another agent has a live session of its own.
@@ -415,8 +487,12 @@ class LiveSession:
         self.speaks_only = True
         return True
 
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
     def _count_failure(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if self._connected_at and now - self._connected_at > self._retry.stable_s:
             self._failures = 0
         self._connected_at = 0.0
@@ -428,36 +504,118 @@ class LiveSession:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
 
+    # The model, and the other one ----------------------------------------------
+
+    @property
+    def _own_gate(self) -> ModelGate:
+        return self._gates.of(self._name_of(self._own_models))
+
+    @staticmethod
+    def _name_of(models: AgentModels) -> str:
+        return models.first.model if models.first is not None else ""
+
+    def _choose_model(self) -> None:
+        """Lets the next run ask the model that was chosen; what is of the old one goes."""
+        models = self._own_models
+        if self._choice.on_fallback and self._fallback is not None:
+            models = self._fallback
+        if models is self._models:
+            return
+        self._models = models
+        self._handle = None
+        self._mapper = LiveEventMapper(cumulative_input=models.cumulative_input)
+        name = self._name_of(models)
+        self._log.warning("the call goes on with the model %s", name)
+        if models.is_fallback:
+            self._metrics.agent_fallbacks.inc()
+
+    def _returns_to_own_model(self) -> bool:
+        """Whether now, between two answers, the agent's own model is asked again."""
+        if self._mapper.is_answering or self._queue.has_text:
+            return False
+        gate = self._own_gate
+        return self._choice.returns(
+            self._now(), is_down=gate.turns_away(), well_at=gate.succeeded_at
+        )
+
+    def _release_gate(self, error: BaseException | None) -> None:
+        """A connection that had not proved to be good is over."""
+        gate, self._gate = self._gate, None
+        if gate is None:
+            return
+        is_ours = self._watch.is_ending or isinstance(
+            error, asyncio.CancelledError | ModelChanged | Renewed | GeneratorExit
+        )
+        if self._closing.is_set() or is_ours or blames_the_request(error):
+            gate.withdrew(self)
+        else:
+            gate.failed(self)
+
+    async def _tell_away(self, patience_s: float | None = None) -> None:
+        if not self._is_away:
+            self._is_away = True
+            await self._emit(ModelAway() if patience_s is None else ModelAway(patience_s))
+
+    async def _tell_back(self) -> None:
+        name = self._name_of(self._models)
+        changed = name != self._told_model
+        if self._is_away or changed:
+            self._is_away, self._told_model = False, name
+            await self._emit(ModelBack(name if changed else None))
+
     # ConnectionObserver -------------------------------------------------------
 
-    async def connecting(self, request: LlmRequest) -> None:
+    async def connecting(self, request: LlmRequest, model: BaseLlm) -> BaseLlm:
         """ADK opens a connection; one that it reopens by itself is told of and paced."""
         self.connects += 1
         if not any(request is one for one in self._requests):
             self._requests.append(request)
-            return
+        else:
+            await self._reconnecting()
+        is_first = self._state is _State.CONNECTING
+        await self._tell_away(_FIRST_PATIENCE_S if is_first else None)
+        chosen = self._models.first if self._models.is_fallback else model
+        assert chosen is not None
+        self._gate = gate = self._gates.of(chosen.model)
+        if gate.turns_away() and self._choice.turned_away(self._now()):
+            self._gate = None
+            raise ModelChanged
+        await gate.admit(self, self._retry.patience_s)
+        return chosen
+
+    async def _reconnecting(self) -> None:
         self._state = _State.RECONNECTING
         self._metrics.agent_reconnects.inc()
         self._count_failure()
-        if self._mapper.is_answering:  # the rest of that answer never comes
-            await self._emit(AgentFailed(RECONNECTED.code, RECONNECTED.message, retryable=True))
+        await self._tell_away()
+        is_kept = self._queue.has_text and not self._mapper.is_answering
+        if not is_kept and (self._mapper.is_answering or self._turn.is_open(self._now())):
+            await self._tell_lost(RECONNECTED, is_lost=True)  # the rest never comes
         self._mapper.reset()
         if self._failures >= self._retry.attempts:
             raise RedialLimit
         if self._failures > 1:
             await self._pause(self._retry.delay_s(self._failures))
 
-    def connected(self) -> None:
+    async def connected(self) -> None:
         """A connection is open."""
+        if self._gate is not None:
+            self._gate.connected(self)
         self._connections += 1
-        self._connected_at = asyncio.get_running_loop().time()
+        self._connected_at = self._now()
         if self._state is not _State.CLOSED:
             self._state = _State.CONNECTED
         if self.speaks_only:
             self._on_speaks_only()
+        await self._tell_back()
 
-    def disconnected(self) -> None:
+    def refused(self, error: BaseException) -> None:
+        """A connection was not taken."""
+        self._release_gate(error)
+
+    def disconnected(self, error: BaseException | None) -> None:
         """A connection is gone."""
+        self._release_gate(error)
         self._connections -= 1
         if self._connections == 0 and self._state is _State.CONNECTED:
             self._state = _State.RECONNECTING
@@ -481,3 +639,10 @@ class LiveSession:
     def _count_dropped(self, seconds: float) -> None:
         reason = "reconnecting" if self._state is _State.RECONNECTING else "stalled"
         self._metrics.audio_dropped.labels("uplink", reason).inc(seconds)
+
+
+def _vad_is_off(config: RunConfig) -> bool:
+    """Whether the model waits for activity signals instead of listening for speech."""
+    realtime = config.realtime_input_config
+    detection = realtime.automatic_activity_detection if realtime is not None else None
+    return bool(detection is not None and detection.disabled)

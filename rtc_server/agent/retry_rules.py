@@ -32,6 +32,12 @@ class RetryRules:
     stall_s: float = 15.0
     """A run that takes nothing of what waits for it for this long is given up."""
 
+    connect_s: float = 10.0
+    """A model that has not taken a connection after this long is not there."""
+
+    patience_s: float = 300.0
+    """A call waits no longer than this for a model that is down for everybody."""
+
     close_s: float = 2.0
     """A run has this long to end by itself, and again to be cancelled."""
 

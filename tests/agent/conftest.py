@@ -11,6 +11,7 @@ from google.adk.agents.llm_agent import LlmAgent
 from google.adk.sessions.base_session_service import BaseSessionService
 
 from rtc_server.agent.agent_runtime import AgentRuntime
+from rtc_server.agent.circuit_breaker import BreakerRules
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
 from rtc_server.agent.retry_rules import RetryRules
@@ -58,13 +59,14 @@ async def serve_agent(
     retry: RetryRules = FAST,
     service: BaseSessionService | None = None,
     settings: Settings | None = None,
+    breaker: BreakerRules | None = None,
 ) -> AsyncIterator[Server]:
     """A runtime of ``agent`` with the session ``session`` of ``user``."""
     metrics = Metrics()
     loaded = LoadedAgent.from_object("scripted", agent)
     chosen = settings or Settings(limits=Limits(uplink_backlog_s=2.0))
     async with AgentRuntime(
-        loaded, chosen, metrics, session_service=service, retry=retry
+        loaded, chosen, metrics, session_service=service, retry=retry, breaker=breaker
     ) as runtime:
         stored = await runtime.sessions.open("user", "session")
         yield Server(runtime, metrics, stored.session_id)

@@ -79,7 +79,7 @@ async def test_live_client_is_made_ahead_once_for_a_loop(monkeypatch: pytest.Mon
     client = model._live_api_client
     assert model._live_api_client is client
     ping = client._api_client._websocket_ssl_ctx
-    assert (ping["ping_interval"], ping["ping_timeout"], ping["close_timeout"]) == (5, 5, 1)
+    assert (ping["ping_interval"], ping["ping_timeout"], ping["close_timeout"]) == (2, 2, 1)
     await client.aio.aclose()
     await model.api_client.aio.aclose()
 
