@@ -221,8 +221,7 @@ def main() -> None:
 @_option(
     "--modality",
     type=click.Choice(["audio", "text"]),
-    default=_DEFAULTS.modality,
-    help="Modality of a call that names none.",
+    help="Modality of a call that names none. Not given: the agent's, or audio.",
 )
 @_option("--voice", help="Prebuilt voice asked of the model.")
 @_option("--language", help="Language asked of the model, as a BCP-47 tag: de-DE.")

@@ -129,8 +129,8 @@ class Settings:
     show_thoughts: bool = False
     """What the model thinks, where it says so, goes to callers."""
 
-    modality: Literal["audio", "text"] = "audio"
-    """Modality of a call whose offer names none."""
+    modality: Literal["audio", "text"] | None = None
+    """Modality of a call whose offer names none; None: the agent's, or audio."""
 
     voice: str | None = None
     """Prebuilt voice asked of the model."""

@@ -28,7 +28,7 @@ from ..settings import Settings
 from .adk_internals import make_live_client
 from .agent_models import agents_under, prepare_models
 from .circuit_breaker import BreakerRules
-from .live_run_config import live_run_config
+from .live_run_config import LiveOptions, Modality, live_run_config
 from .live_session import LiveSession
 from .loader import LoadedAgent, load_fallback
 from .model_gate import ModelGates
@@ -52,13 +52,14 @@ class AgentRuntime:
 
     Args:
         agent: what :func:`~rtc_server.agent.loader.load_agent` found.
-        settings: ``voice`` and ``limits.uplink_backlog_s`` are of interest here.
+        settings: those of the run config and ``limits.uplink_backlog_s`` are of interest here.
         metrics: where failures and dropped audio are counted.
         session_service: where sessions are kept; in memory by default.
         retry: how failures of the agent are retried.
         breaker: when a model counts as down for all calls.
 
     Raises:
+        ConfigurationError: a field of the run config does not fit, or its model has it not.
         AgentLoadError: the fallback model cannot be used.
     """
 
@@ -78,6 +79,9 @@ class AgentRuntime:
         self._retry = retry if retry is not None else RetryRules()
         self.sessions = SessionStore(agent.app.name, session_service)
         self.models = prepare_models(agent.app.root_agent)
+        self._options = LiveOptions(
+            settings, agent_name=agent.name, agent=agent.run_config, models=self.models.models
+        )
         name = settings.fallback_model
         self._fallback = None if name is None else load_fallback(name, self.models.first_agent)
         self._ask_again = settings.ask_again or agent.ask_again
@@ -153,8 +157,8 @@ class AgentRuntime:
             session_id=session_id,
             call_id=call_id,
             modality=modality,
-            voice=self._settings.voice,
-            overrides=run_config,
+            options=self._options,
+            offered=run_config or {},
             speaks_only=self._speaks_only,
             on_speaks_only=self._remember_speaks_only,
             uplink_backlog_s=self._settings.limits.uplink_backlog_s,
@@ -169,8 +173,11 @@ class AgentRuntime:
         Raises:
             BadRequest: ``run_config`` does not fit; the field is named.
         """
-        if run_config:
-            live_run_config(modality="audio", overrides=run_config)
+        self._options.check_offer(run_config or {})
+
+    def modality(self, run_config: Mapping[str, Any]) -> Modality:
+        """The modality of a call whose offer names none."""
+        return self._options.modality(run_config)
 
     def _remember_speaks_only(self) -> None:
         logger.info("the model of %s only speaks; text calls get its transcript", self.name)

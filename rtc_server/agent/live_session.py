@@ -50,7 +50,7 @@ from .live_events import (
     UserTranscript,
 )
 from .live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
-from .live_run_config import live_run_config
+from .live_run_config import LiveOptions, vad_is_off
 from .lost_turn import OpenTurn
 from .model_choice import ModelChoice
 from .model_gate import HeldTooLong, ModelGate, ModelGates
@@ -115,8 +115,8 @@ class LiveSession:
         session_id: str,
         call_id: str,
         modality: Literal["audio", "text"],
-        voice: str | None,
-        overrides: Mapping[str, Any] | None,
+        options: LiveOptions,
+        offered: Mapping[str, Any],
         speaks_only: bool,
         on_speaks_only: Callable[[], None],
         uplink_backlog_s: float,
@@ -139,13 +139,13 @@ class LiveSession:
         self._session_id = session_id
         self._log = logging.LoggerAdapter(logger, {"call_id": call_id})
         self._modality = modality
-        self._voice = voice
-        self._overrides = overrides
+        self._options = options
+        self._offered = offered
         self._on_speaks_only = on_speaks_only
         self._executor = executor
         self._metrics = metrics
         self._retry = retry
-        self._vad_is_off = _vad_is_off(live_run_config(modality=modality, overrides=overrides))
+        self._vad_is_off = vad_is_off(options.run_config(modality, offered=offered))
 
         self.speaks_only = modality == "text" and speaks_only
         """Whether this is a text call of a model that only speaks: its transcript is its text."""
@@ -425,13 +425,12 @@ class LiveSession:
                     await self._on_adk_event(adk_event)
 
     def _run_config(self) -> RunConfig:
-        spoken = self._modality == "audio" or self.speaks_only
-        return live_run_config(
-            modality="audio" if spoken else "text",
-            voice=self._voice,
+        return self._options.run_config(
+            self._modality,
+            speaks_only=self.speaks_only,
             resumable=self._models.is_gemini,
             handle=None if self._choice.on_fallback else self._handle,
-            overrides=self._overrides,
+            offered=self._offered,
         )
 
     async def _on_adk_event(self, adk_event: Event) -> None:
@@ -639,10 +638,3 @@ class LiveSession:
     def _count_dropped(self, seconds: float) -> None:
         reason = "reconnecting" if self._state is _State.RECONNECTING else "stalled"
         self._metrics.audio_dropped.labels("uplink", reason).inc(seconds)
-
-
-def _vad_is_off(config: RunConfig) -> bool:
-    """Whether the model waits for activity signals instead of listening for speech."""
-    realtime = config.realtime_input_config
-    detection = realtime.automatic_activity_detection if realtime is not None else None
-    return bool(detection is not None and detection.disabled)

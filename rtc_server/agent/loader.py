@@ -8,10 +8,13 @@ import os
 import re
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from google.adk.agents.run_config import RunConfig
 from google.adk.apps.app import App
 from google.adk.cli.utils.agent_loader import AgentLoader
 from google.adk.cli.utils.envs import load_dotenv_for_agent
@@ -20,6 +23,7 @@ from google.adk.workflow import BaseNode
 
 from ..errors import AgentLoadError
 from .agent_models import AgentModels, fallback_models, prepare_models
+from .run_config_fields import UnfitField, fields_of, typed_fields
 
 __all__ = ["LoadedAgent", "load_agent", "load_fallback"]
 
@@ -39,12 +43,17 @@ class LoadedAgent:
     """What callers name it by."""
     app: App
     """The ADK app around it, the agent's own or a plain one."""
+    run_config: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of ``RunConfig`` that its module sets, of ADK's types."""
     ask_again: bool = False
     """A turn that was lost with the connection to the model is put to it again."""
 
     @classmethod
-    def from_object(cls, name: str, target: Any) -> LoadedAgent:
+    def from_object(cls, name: str, target: Any, run_config: Any = None) -> LoadedAgent:
         """``target``, an ADK agent, node or app, under ``name``.
+
+        Args:
+            run_config: an ADK ``RunConfig`` or a dictionary of its fields, for every call.
 
         Raises:
             AgentLoadError: it is something else, or its model cannot be used.
@@ -57,7 +66,7 @@ class LoadedAgent:
             kind = type(target).__name__
             raise AgentLoadError(f"The agent {name} is a {kind}, not an ADK agent or app.")
         _check_models(name, app)
-        return cls(name, app)
+        return cls(name, app, _run_config_fields(name, run_config))
 
 
 def load_agent(spec: str) -> LoadedAgent:
@@ -67,7 +76,8 @@ def load_agent(spec: str) -> LoadedAgent:
         spec: path of an agent folder (``agent.py`` with ``root_agent`` or ``app``, or
             ``root_agent.yaml``), absolute or from the working folder; or
             ``package.module:attribute``, found from the working folder, too.  The ``.env``
-            file nearest above is loaded as ADK does it.
+            file nearest above is loaded as ADK does it.  The agent's module may hold a
+            ``run_config`` beside it.
 
     Raises:
         AgentLoadError: in one sentence, what is wrong and where.
@@ -122,7 +132,10 @@ def _load_folder(spec: str, path: Path) -> LoadedAgent:
         target = loader.load_agent(name)
     except (Exception, SystemExit) as error:  # whatever importing somebody's agent raises
         raise _explain(spec, folder, error) from error
-    return LoadedAgent.from_object(name, target)
+    modules = (sys.modules.get(one) for one in (f"{name}.agent", name))
+    found = (_run_config_in(one) for one in modules if one is not None)
+    run_config = next((one for one in found if one is not None), None)
+    return LoadedAgent.from_object(name, target, run_config)
 
 
 def _load_attribute(spec: str) -> LoadedAgent:
@@ -134,17 +147,41 @@ def _load_attribute(spec: str) -> LoadedAgent:
         sys.path.insert(0, str(here))
     load_dotenv_for_agent("", str(here))
     try:
-        target: Any = importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever importing somebody's agent raises
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{module_name}.".startswith(f"{missing}."):
             raise AgentLoadError(f"There is no module {module_name} to load {spec} from.") from None
         raise _explain(spec, here, error) from error
+    target: Any = module
     for one in attribute.split("."):
         if not hasattr(target, one):
             raise AgentLoadError(f"The module {module_name} has no {attribute}.")
         target = getattr(target, one)
-    return LoadedAgent.from_object(getattr(target, "name", attribute), target)
+    name = getattr(target, "name", attribute)
+    return LoadedAgent.from_object(name, target, _run_config_in(module))
+
+
+def _run_config_in(module: ModuleType) -> Any:
+    """What a module says of its agent's live runs; None where it says nothing."""
+    found = getattr(module, "run_config", None)
+    return None if isinstance(found, ModuleType) else found  # a submodule of that name
+
+
+def _run_config_fields(name: str, run_config: Any) -> dict[str, Any]:
+    if run_config is None:
+        return {}
+    if not isinstance(run_config, RunConfig | Mapping):
+        kind = type(run_config).__name__
+        raise AgentLoadError(
+            f"The run_config of the agent {name} is of type {kind}, not an ADK RunConfig or a dict."
+        )
+    try:
+        return typed_fields(fields_of(run_config))
+    except UnfitField as error:
+        raise AgentLoadError(
+            f"The run_config of the agent {name} does not fit ADK's RunConfig: {error.path}"
+        ) from None
 
 
 # --------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.apps.app import App
 from google.adk.models.google_llm import Gemini
+from google.genai import types
 
 from rtc_server.agent.loader import LoadedAgent, load_agent
 from rtc_server.errors import AgentLoadError
@@ -281,3 +282,51 @@ def test_object_gets_an_app_of_a_name_that_adk_takes(name: str) -> None:
     loaded = LoadedAgent.from_object(name, LlmAgent(name="x", model=ScriptedLlm()))
     assert loaded.name == name
     assert isinstance(loaded.app, App)
+
+
+# --------------------------------------------------------------------------
+# The agent's run config
+# --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["agent.py", "__init__.py"])
+def test_run_config_beside_the_agent_is_loaded_with_it(make_folder: MakeFolder, file: str) -> None:
+    """A dict of fields in the folder's module; its values are of ADK's types."""
+    more = 'run_config = {"response_modalities": ["text"], "max_llm_calls": 3}'
+    loaded = load_agent(str(make_folder(f"{textwrap.dedent(AGENT)}\n{more}", file)))
+    assert loaded.run_config == {"response_modalities": [types.Modality.TEXT], "max_llm_calls": 3}
+
+
+def test_run_config_of_adk_says_what_was_set_and_no_default(make_folder: MakeFolder) -> None:
+    """What the agent leaves to ADK is still ours and the operator's to say."""
+    more = """
+from google.adk.agents.run_config import RunConfig
+run_config = RunConfig(output_audio_transcription=None, enable_affective_dialog=True)
+"""
+    folder = make_folder(textwrap.dedent(AGENT) + more)
+    loaded = load_agent(f"{folder.name}.agent:root_agent")
+    assert loaded.run_config == {
+        "output_audio_transcription": None,
+        "enable_affective_dialog": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("run_config = 3", "of type int, not an ADK RunConfig"),
+        ('run_config = {"speech_config": {"voice": "Kore"}}', "speech_config.voice"),
+    ],
+)
+def test_run_config_that_does_not_fit_is_said_at_start(
+    make_folder: MakeFolder, more: str, words: str
+) -> None:
+    """With the field's name."""
+    assert words in sentence_of(str(make_folder(f"{textwrap.dedent(AGENT)}\n{more}")))
+
+
+def test_module_named_run_config_is_not_one(make_folder: MakeFolder) -> None:
+    """A package may keep such a file for itself."""
+    folder = make_folder(f"{textwrap.dedent(AGENT)}\nfrom . import run_config")
+    (folder / "run_config.py").touch()
+    assert load_agent(str(folder)).run_config == {}

@@ -145,7 +145,7 @@ async def open_call_page(
     """Open the page at ``url`` with no memory of earlier ones; at the end it must be clean.
 
     Args:
-        allow_microphone: what the person answers when the browser asks.
+        allow_microphone: what the person answers when the browser asks; for the camera as well.
         refused_requests: see :meth:`CallPage.check_clean`.
         init_script: JavaScript that runs before the page's own.
         motion: whether the page may move: it draws without a graphics card, at the cost of tests.
@@ -154,7 +154,7 @@ async def open_call_page(
         viewport={"width": size[0], "height": size[1]},
         color_scheme=color_scheme,
         device_scale_factor=scale,
-        permissions=["microphone"] if allow_microphone else [],
+        permissions=["microphone", "camera"] if allow_microphone else [],
         reduced_motion="no-preference" if motion else "reduce",
     )
     try:

@@ -22,7 +22,7 @@ WATCH = """async () => {
   const getUserMedia = devices.getUserMedia.bind(devices);
   devices.getUserMedia = async (wanted) => {
     const stream = await getUserMedia(wanted);
-    opened.push(stream.getAudioTracks()[0]);
+    opened.push(stream.getTracks()[0]);
     return stream;
   };
   globalThis.RTCPeerConnection = class extends RTCPeerConnection {
@@ -32,38 +32,38 @@ WATCH = """async () => {
     }
   };
   globalThis.sender = () => peers.at(-1).getSenders()[0];
-}"""
-"""Keeps what the library asks the browser for: ``opened`` tracks and ``peers``."""
-
-CONSTRUCT = """(options) => {
-  globalThis.call = new library.Call(options);
-  globalThis.events = [];
-  const waiting = new Set();
-  const plain = (detail) =>
-    detail instanceof MediaStream ? "stream"
-    : detail instanceof Error ? { code: detail.code, message: detail.message }
-    : Array.isArray(detail) || detail === null || typeof detail !== "object" ? detail
-    : Object.fromEntries(Object.entries(detail).map(([name, value]) => [name, plain(value)]));
-  const dispatch = call.dispatchEvent.bind(call);
-  call.dispatchEvent = (event) => {
-    events.push([event.type, plain(event.detail)]);
-    const isHeard = dispatch(event);
-    for (const look of [...waiting]) look();
-    return isHeard;
-  };
-  globalThis.seen = (type, number) => new Promise((resolve) => {
-    const look = () => {
-      const found = events.filter(([one]) => one === type);
-      if (found.length < number) return;
-      waiting.delete(look);
-      resolve(found[number - 1][1]);
+  globalThis.construct = (options) => {
+    globalThis.call = new library.Call(options);
+    globalThis.events = [];
+    const waiting = new Set();
+    const plain = (detail) =>
+      detail instanceof MediaStream ? "stream"
+      : detail instanceof Error ? { code: detail.code, message: detail.message }
+      : Array.isArray(detail) || detail === null || typeof detail !== "object" ? detail
+      : Object.fromEntries(Object.entries(detail).map(([name, value]) => [name, plain(value)]));
+    const dispatch = call.dispatchEvent.bind(call);
+    call.dispatchEvent = (event) => {
+      events.push([event.type, plain(event.detail)]);
+      const isHeard = dispatch(event);
+      for (const look of [...waiting]) look();
+      return isHeard;
     };
-    waiting.add(look);
-    look();
-  });
+    globalThis.seen = (type, number) => new Promise((resolve) => {
+      const look = () => {
+        const found = events.filter(([one]) => one === type);
+        if (found.length < number) return;
+        waiting.delete(look);
+        resolve(found[number - 1][1]);
+      };
+      waiting.add(look);
+      look();
+    });
+  };
 }"""
-"""``events`` are all that the call has said; ``seen`` waits for one of them."""
+"""Keeps what the library asks the browser for: ``opened`` tracks and ``peers``.
 
+Of a call made by ``construct``, ``events`` are all that it has said; ``seen`` waits for one.
+"""
 
 OWN_STREAM = """async () => {
   const context = new AudioContext();
@@ -83,7 +83,7 @@ class Client:
         self.server = server
 
     async def construct(self, **options: Any) -> None:
-        await self.page.evaluate(CONSTRUCT, options)
+        await self.page.evaluate("(options) => construct(options)", options)
 
     async def run(self, script: str, given: Any = None) -> Any:
         return await self.page.evaluate(script, given)
@@ -129,10 +129,10 @@ async def open_client(
     """A blank page with a call of those options, which is not started yet.
 
     Args:
-        allow_microphone: what the person answers when the browser asks.
+        allow_microphone: what the person answers when the browser asks, for a camera as well.
         refused_requests: see :meth:`CallPage.check_clean`.
     """
-    permissions = ("microphone",) if allow_microphone else ()
+    permissions = ("microphone", "camera") if allow_microphone else ()
     async with open_blank_page(
         browser, server, permissions=permissions, refused_requests=refused_requests
     ) as page:

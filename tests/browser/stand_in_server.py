@@ -25,6 +25,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
+from av import VideoFrame
 
 from rtc_server.page import Page, find_web_dir
 
@@ -52,8 +53,12 @@ class StandInCall:
         headers: Mapping[str, str],
         make_track: Callable[[], MediaStreamTrack],
         on_open: Callable[[StandInCall], None],
+        *,
+        takes_video: bool = True,
     ) -> None:
         self.offer = offer
+        self._takes_video = takes_video
+        self._video: MediaStreamTrack | None = None
         self._make_track = make_track
         self.headers = dict(headers)
         self.id = uuid.uuid4().hex
@@ -67,14 +72,29 @@ class StandInCall:
         self._channel: RTCDataChannel | None = None
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._peer.on("datachannel", self._on_channel)
+        self._peer.on("track", self._on_track)
 
     @property
     def has_audio(self) -> bool:
         return "m=audio" in self.offer["sdp"]
 
+    @property
+    def offers_video(self) -> bool:
+        return "m=video" in self.offer["sdp"]
+
+    async def video_frame(self) -> VideoFrame:
+        """The next frame of what the page shows."""
+        assert self._video is not None
+        frame = await self._video.recv()
+        assert isinstance(frame, VideoFrame)
+        return frame
+
     async def answer(self) -> str:
         """Negotiate; the candidates of the page follow by PATCH."""
         await self._peer.setRemoteDescription(RTCSessionDescription(self.offer["sdp"], "offer"))
+        for transceiver in self._peer.getTransceivers():
+            if transceiver.kind == "video" and not self._takes_video:
+                transceiver.direction = "inactive"
         if self.has_audio:
             self._peer.addTrack(self._make_track())
         await self._peer.setLocalDescription(await self._peer.createAnswer())
@@ -118,6 +138,10 @@ class StandInCall:
         self.send("state", state="listening")
         self._on_open(self)
 
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if track.kind == "video":
+            self._video = track
+
     def _on_message(self, data: str) -> None:
         message = json.loads(data)
         if message["type"] == "ping":
@@ -133,6 +157,7 @@ class StandInServer:
     ``refusals`` are given to the offers that come next, one each; then calls are placed.
     Answers to offers wait for ``answers``, which is set at first.
     ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
+    ``takes_video``: whether calls look at video, or answer that section inactive.
     ``make_track`` makes what the agent of each audio call says: silence.
     """
 
@@ -149,6 +174,7 @@ class StandInServer:
         self.answers = asyncio.Event()
         self.answers.set()
         self.page_fingerprint: str | None = None
+        self.takes_video = True
         self.make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack
         self._opened: asyncio.Queue[StandInCall] = asyncio.Queue()
 
@@ -215,7 +241,11 @@ class StandInServer:
                 content_type="application/problem+json",
             )
         call = StandInCall(
-            await request.json(), request.headers, self.make_track, self._opened.put_nowait
+            await request.json(),
+            request.headers,
+            self.make_track,
+            self._opened.put_nowait,
+            takes_video=self.takes_video,
         )
         if self.forget_sessions:
             call.resumed = False

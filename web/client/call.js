@@ -14,13 +14,13 @@
  *
  * Events (`on`, or `addEventListener` with the same in `detail`):
  *
- * - each message of the server's contract under its type: `ready`, `state`, `text`,
- *   `transcript`, `turn`, `tool`, `session_state`, `agent`, `latency`, `usage`, `error`,
- *   `goaway`; and all of them as `message`; besides `pong`, the answer to the library's own ping;
+ * - each message of the server's contract under its type (`MESSAGE_TYPES` of messages.js), and
+ *   all of them as `message`; besides `pong`, the answer to the library's own ping;
  * - `status`: where the line to the server stands, a {@link Status};
  * - `config`: what the server says of itself before each connection;
  * - `stream`: the agent's audio, a `MediaStream`, which is already being played;
  * - `microphone`: the microphone opened, changed or went, a `MicrophoneChange`;
+ * - `video`: a camera or a screen is shown to the agent, or no longer, a `VideoChange`;
  * - `blocked`: the browser holds the sound back until `resumeSound` is called in a click;
  * - `speaker`: the chosen loudspeaker went or came back, its device id (empty: the default);
  * - `muted`: true or false;
@@ -29,56 +29,42 @@
  * @module call
  */
 
+import { ClientTools } from "./client_tools.js";
 import { Connection, ConnectionState } from "./connection.js";
+import { Line } from "./line.js";
 import { Loudspeaker } from "./loudspeaker.js";
-import { Memory } from "./memory.js";
+import { Memory, storageOfPage } from "./memory.js";
 import { Microphone } from "./microphone.js";
 import { Outbox } from "./outbox.js";
 import { encodePicture } from "./picture.js";
+import { CallProblem } from "./problem.js";
 import { Redial } from "./redial.js";
 import { CallStatistics } from "./statistics.js";
+import { Talk } from "./talk.js";
+import { Video } from "./video.js";
 
 export { LevelMeter } from "./level_meter.js";
+export { Line } from "./line.js";
 export { PROCESSING, listDevices } from "./microphone.js";
 export { CallProblem } from "./problem.js";
+export { canShareScreen, listCameras } from "./video.js";
 
+/** @typedef {import("./client_tools.js").ClientTool} ClientTool */
 /** @typedef {import("./connection.js").Config} Config */
 /** @typedef {import("./connection.js").PlacedCall} PlacedCall */
-/** @typedef {import("./messages.js").ServerMessages} ServerMessages */
+/** @typedef {import("./line.js").CallEvents} CallEvents */
+/** @typedef {import("./line.js").Status} Status */
 /** @typedef {import("./messages.js").ServerMessage} ServerMessage */
 /** @typedef {import("./messages.js").ClientMessage} ClientMessage */
 /** @typedef {import("./microphone.js").MicrophoneChange} MicrophoneChange */
 /** @typedef {import("./problem.js").CallProblem} Problem */
 /** @typedef {import("./statistics.js").CallStats} CallStats */
-
-/** @enum {string} Where the line to the server stands. */
-export const Line = Object.freeze({
-  /** No connection; one is placed when the person does something. */
-  DOWN: "down",
-  DIALLING: "dialling",
-  UP: "up",
-  /** A connection was lost; the next is placed after a while. */
-  WAITING: "waiting",
-});
-
-/**
- * @typedef {object} Status
- * @property {string} line  one of {@link Line}
- * @property {boolean} audio  whether this is, or is going to be, an audio call
- * @property {Problem | null} problem  why it is not up
- * @property {number} retryInS  while waiting
- */
-
-/**
- * @typedef {ServerMessages & {message: ServerMessage, status: Status, config: Config,
- *   stream: MediaStream, microphone: MicrophoneChange, blocked: null, speaker: string,
- *   muted: boolean, sent: ClientMessage}} CallEvents
- */
+/** @typedef {import("./video.js").CameraChoice} CameraChoice */
+/** @typedef {import("./video.js").VideoChange} VideoChange */
+/** @typedef {import("./video.js").VideoKind} VideoKind */
 
 /** A connection that stood this long was a good one: the next wait is short again. */
 const GOOD_CONNECTION_MS = 5_000;
-/** People let go of the button with their last sound; it is on its way for this long. */
-const RELEASE_MS = 150;
 
 export class Call extends EventTarget {
   #url;
@@ -93,16 +79,17 @@ export class Call extends EventTarget {
   /** The one that was hung up last: it may hold the track for as long as it tells the server. */
   #leaving = /** @type {Connection | null} */ (null);
   #microphone = new Microphone((track) => this.#sendTrack(track));
+  #video = new Video((track) => this.#sendVideo(track));
   #loudspeaker;
+  #tools;
+  #talk = new Talk({
+    send: (message) => this.#send(message),
+    onMuted: (muted, isNews) => this.#onMuted(muted, isNews),
+  });
   #statistics = new CallStatistics();
   #hasAudio = false;
-  #isMuted = false;
-  /** Whether the server listens for speech itself and wants to hear of no button. */
-  #detectsSpeech = false;
-  /** Whether an activity was begun, by `pushToTalk`, that has not ended. */
-  #isActive = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #release;
+  /** Whether the server looks at video; null before one has said so. @type {boolean | null} */
+  #takesVideo = null;
   /** @type {import("./memory.js").Known} */
   #known;
   #callId = "";
@@ -127,6 +114,7 @@ export class Call extends EventTarget {
    * @param {"audio" | "text"} [options.modality]  `text`: the agent writes, and no microphone
    *   is opened unless `start` asks for it
    * @param {Record<string, unknown> | null} [options.runConfig]  fields that the server allows
+   * @param {readonly ClientTool[]} [options.clientTools]  run on the page when the agent calls them
    * @param {HTMLAudioElement} [options.element]  plays the agent
    * @param {Storage | null} [options.storage]  remembers the session over a reload; by default
    *   the tab's own
@@ -139,6 +127,7 @@ export class Call extends EventTarget {
     agent = null,
     modality = "audio",
     runConfig = null,
+    clientTools = [],
     element,
     storage = storageOfPage(),
   } = {}) {
@@ -146,7 +135,9 @@ export class Call extends EventTarget {
     this.#url = url;
     this.#token = token;
     this.#memory = new Memory(storage, token);
-    this.#offer = { user_id: userId, agent, modality, run_config: runConfig };
+    this.#tools = new ClientTools(clientTools, (message) => this.#send(message));
+    const client_tools = clientTools.length > 0 ? this.#tools.declarations : null;
+    this.#offer = { user_id: userId, agent, modality, run_config: runConfig, client_tools };
     const known = this.#memory.read();
     this.#known = sessionId && sessionId !== known.sessionId ? { sessionId } : known;
     this.#loudspeaker = new Loudspeaker(element);
@@ -155,6 +146,7 @@ export class Call extends EventTarget {
     this.#microphone.addEventListener("change", (event) =>
       this.#emit("microphone", detailOf(event)),
     );
+    this.#video.addEventListener("change", (event) => this.#emit("video", detailOf(event)));
     const heeded = { signal: this.#listening.signal };
     addEventListener("online", () => this.#onOnline(), heeded);
     document.addEventListener("resume", () => this.#onWake(), heeded);
@@ -177,7 +169,7 @@ export class Call extends EventTarget {
   }
 
   get isMuted() {
-    return this.#isMuted;
+    return this.#talk.isMuted;
   }
 
   /** Whether there is text that the server is not known to have. */
@@ -198,6 +190,17 @@ export class Call extends EventTarget {
   /** @returns {MediaStream | null} the microphone */
   get microphone() {
     return this.#microphone.stream;
+  }
+
+  /** @returns {{kind: VideoKind, stream: MediaStream} | null} what the agent is shown */
+  get video() {
+    const { kind, stream } = this.#video;
+    return kind && stream && { kind, stream };
+  }
+
+  /** @returns {boolean | null} whether the server looks at video; null before the first call */
+  get takesVideo() {
+    return this.#takesVideo;
   }
 
   /** @returns {MediaStream | null} the agent's audio */
@@ -266,7 +269,7 @@ export class Call extends EventTarget {
   /** @param {{isLeaving?: boolean}} [how]  as of `Connection.hangUp` */
   #leave(how) {
     clearTimeout(this.#redialTimer);
-    clearTimeout(this.#release);
+    this.#talk.onHangUp();
     const connection = this.#connection;
     this.#connection = null;
     this.#retire(null);
@@ -331,13 +334,7 @@ export class Call extends EventTarget {
    * @param {boolean} muted
    */
   mute(muted) {
-    clearTimeout(this.#release);
-    if (muted) this.#setActive(false);
-    this.#microphone.mute(muted);
-    if (this.#isMuted === muted) return;
-    this.#isMuted = muted;
-    this.#send({ type: "mute", muted });
-    this.#emit("muted", muted);
+    this.#talk.mute(muted);
   }
 
   /**
@@ -348,14 +345,7 @@ export class Call extends EventTarget {
    * @param {boolean} pressed
    */
   pushToTalk(pressed) {
-    if (pressed) {
-      this.interrupt();
-      this.mute(false);
-      this.#setActive(true);
-      return;
-    }
-    clearTimeout(this.#release);
-    this.#release = setTimeout(() => this.mute(true), RELEASE_MS);
+    this.#talk.hold(pressed);
   }
 
   /**
@@ -368,6 +358,48 @@ export class Call extends EventTarget {
   async replaceMicrophone(microphone) {
     if (this.#hasAudio) await this.#microphone.open(microphone);
     else await this.start({ microphone });
+  }
+
+  /**
+   * Shows the agent a camera or a shared screen, until `stopVideo`, the end of the call, or the
+   * browser's own button; in every later connection, too. To be called in a click. Where the line
+   * is down a text call is placed.
+   *
+   * @param {"camera" | "screen" | MediaStream} source  a stream stays the caller's to stop
+   * @param {CameraChoice} [choice]  which camera
+   * @returns {Promise<boolean>} false where it was stopped, or the call hung up, while the person was
+   *   being asked
+   * @throws {import("./problem.js").CallProblem} `camera_…`, `screen_…`: it cannot be opened;
+   *   `video_refused`: the server does not look at video
+   */
+  async startVideo(source, choice = {}) {
+    if (this.#isClosed) throw new Error("A closed call is not started again.");
+    if (this.#takesVideo === false) throw new CallProblem("video_refused", { retryable: false });
+    if ((await this.#video.open(source, choice)) === null) return false;
+    if (this.#line === Line.DOWN && !this.#isOpening) this.start({ microphone: false });
+    return true;
+  }
+
+  /** Shows the agent nothing any more, and lets go of the camera. */
+  stopVideo() {
+    this.#video.close();
+  }
+
+  /**
+   * Answers a `confirm`: whether the agent may do what it asked for.
+   *
+   * @param {string} id  of the `confirm`
+   * @param {boolean} confirmed
+   * @param {unknown} [payload]  what the tool asked for beside the yes, in the form it gave
+   * @returns {boolean} whether it was sent
+   */
+  confirm(id, confirmed, payload) {
+    return this.#send({
+      type: "confirm",
+      id,
+      confirmed,
+      ...(payload !== undefined && { payload }),
+    });
   }
 
   /**
@@ -432,14 +464,16 @@ export class Call extends EventTarget {
     this.#take(connection);
     this.#enter(Line.DIALLING);
     if (this.#connection !== connection) return; // Who heard of it has hung up.
-    connection.start({ audio: this.#hasAudio, microphone: this.#microphone.stream });
+    const video = this.#video.stream?.getVideoTracks()[0] ?? null;
+    connection.start({ audio: this.#hasAudio, microphone: this.#microphone.stream, video });
   }
 
   /** @param {Connection} connection  is the one that counts from now on */
   #take(connection) {
     this.#connection = connection;
     this.#statistics = new CallStatistics();
-    this.#detectsSpeech = false;
+    this.#tools.cancelAll();
+    this.#talk.onConnection();
   }
 
   /** @param {PlacedCall} placed */
@@ -464,11 +498,13 @@ export class Call extends EventTarget {
       return;
     }
     if (message.type === "error" && message.code === "activity_refused") {
-      this.#detectsSpeech = true; // Nothing is amiss: the model listens for speech by itself.
+      this.#talk.onActivityRefused(); // Nothing is amiss.
       return;
     }
     if (message.type === "ready") this.#onReady();
     if (message.type === "state" && message.state === "thinking") this.#outbox.onThinking();
+    if (message.type === "client_tool") this.#tools.run(message);
+    if (message.type === "tool" && message.phase === "cancelled") this.#tools.cancel(message.id);
     this.#emit(message.type, message);
     this.#emit("message", message);
     if (message.type === "ready") this.#sendTexts();
@@ -478,8 +514,8 @@ export class Call extends EventTarget {
     this.#outbox.onLoss();
     this.#retire(null);
     this.#upSince = performance.now();
-    if (this.#isMuted && this.#hasAudio) this.#send({ type: "mute", muted: true });
-    if (this.#isActive) this.#send({ type: "activity", state: "start" });
+    this.#talk.onReady(this.#hasAudio);
+    this.#takesVideo = this.#connection?.takesVideo ?? false;
     this.#enter(Line.UP);
   }
 
@@ -494,6 +530,7 @@ export class Call extends EventTarget {
     const stood = this.#line === Line.UP && performance.now() - this.#upSince;
     if (stood && stood > GOOD_CONNECTION_MS) this.#redial.reset();
     this.#connection = null;
+    this.#tools.cancelAll();
     if (problem?.code === "unauthorized" && this.#known.resumeToken) {
       // The resume token is no longer good; the call token may be.
       delete this.#known.resumeToken;
@@ -600,10 +637,19 @@ export class Call extends EventTarget {
     );
   }
 
+  /** @param {MediaStreamTrack | null} track */
+  async #sendVideo(track) {
+    await Promise.allSettled(
+      [this.#connection, this.#replaced, this.#leaving].map((one) => one?.replaceVideo(track)),
+    );
+  }
+
   #letGo() {
     this.#hasAudio = false;
-    this.#isActive = false;
+    this.#tools.cancelAll();
+    this.#talk.letGo();
     this.#microphone.close();
+    this.#video.close();
     this.#loudspeaker.stop();
   }
 
@@ -611,12 +657,15 @@ export class Call extends EventTarget {
     return this.#listening.signal.aborted;
   }
 
-  /** @param {boolean} active */
-  #setActive(active) {
-    if (this.#isActive === active) return;
-    this.#isActive = active;
-    if (this.#detectsSpeech) return;
-    this.#send({ type: "activity", state: active ? "start" : "end" });
+  /**
+   * @param {boolean} muted
+   * @param {boolean} isNews
+   */
+  #onMuted(muted, isNews) {
+    this.#microphone.mute(muted);
+    if (!isNews) return;
+    this.#send({ type: "mute", muted });
+    this.#emit("muted", muted);
   }
 
   // ---------------------------------------------------------------------------
@@ -644,15 +693,6 @@ export class Call extends EventTarget {
    */
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
-  }
-}
-
-/** @returns {Storage | null} null where the browser keeps nothing for the page */
-function storageOfPage() {
-  try {
-    return sessionStorage;
-  } catch {
-    return null;
   }
 }
 

@@ -17,6 +17,7 @@
 import { Liveness } from "./liveness.js";
 import { MESSAGE_TYPES } from "./messages.js";
 import { CallProblem, problemOf } from "./problem.js";
+import { encodingOf } from "./video.js";
 
 /** @typedef {import("./messages.js").ServerMessage} ServerMessage */
 /** @typedef {import("./messages.js").ClientMessage} ClientMessage */
@@ -86,6 +87,8 @@ export class Connection extends EventTarget {
   #channel = null;
   /** @type {RTCRtpTransceiver | null} */
   #transceiver = null;
+  /** Carries nothing until there is something to be seen. @type {RTCRtpTransceiver | null} */
+  #video = null;
   /** The request that ends the call. @type {Promise<unknown> | null} */
   #farewell = null;
   #hasAudio = false;
@@ -133,6 +136,11 @@ export class Connection extends EventTarget {
     return this.#hasAudio;
   }
 
+  /** Whether the server has said that it looks at video. */
+  get takesVideo() {
+    return this.#video?.currentDirection === "sendonly";
+  }
+
   /** @returns {MediaStream | null} the agent's audio */
   get stream() {
     return this.#stream;
@@ -146,14 +154,15 @@ export class Connection extends EventTarget {
    * @param {boolean} media.audio  else the call is text chat
    * @param {MediaStream | null} [media.microphone]  stays its owner's to stop; where there is none,
    *   `replaceTrack` brings it later
+   * @param {MediaStreamTrack | null} [media.video]  as the microphone; `replaceVideo` brings it later
    * @returns {Promise<void>}
    */
-  async start({ audio, microphone = null }) {
+  async start({ audio, microphone = null, video = null }) {
     if (this.#state !== ConnectionState.NEW) throw new Error("A connection is started once.");
     this.#state = ConnectionState.PLACING;
     this.#hasAudio = audio;
     try {
-      await this.#place(microphone);
+      await this.#place(microphone, video);
     } catch (error) {
       const problem = new CallProblem("bad_answer", { cause: error });
       this.#end(error instanceof CallProblem ? error : problem);
@@ -198,6 +207,22 @@ export class Connection extends EventTarget {
     await this.#transceiver?.sender.replaceTrack(track);
   }
 
+  /**
+   * Shows something else, or nothing, without negotiating anew.
+   *
+   * @param {MediaStreamTrack | null} track
+   */
+  async replaceVideo(track) {
+    const sender = this.#video?.sender;
+    if (!sender || this.#pc?.signalingState === "closed") return;
+    if (track !== null) {
+      const parameters = sender.getParameters();
+      for (const one of parameters.encodings) Object.assign(one, encodingOf(track));
+      await sender.setParameters(parameters); // before its first frame
+    }
+    await sender.replaceTrack(track);
+  }
+
   /** @returns {Promise<RTCStatsReport> | null} null before there is a connection, and after */
   getStats() {
     return this.#isClosed() ? null : (this.#pc?.getStats() ?? null);
@@ -219,8 +244,11 @@ export class Connection extends EventTarget {
 
   // ------------------------------------------------------------------ placing
 
-  /** @param {MediaStream | null} microphone */
-  async #place(microphone) {
+  /**
+   * @param {MediaStream | null} microphone
+   * @param {MediaStreamTrack | null} video
+   */
+  async #place(microphone, video) {
     if (!("RTCPeerConnection" in globalThis)) {
       throw new CallProblem("no_webrtc", { retryable: false });
     }
@@ -229,6 +257,7 @@ export class Connection extends EventTarget {
     this.#emit("config", config);
 
     const pc = this.#openPeerConnection(config.ice_servers ?? [], microphone);
+    await this.replaceVideo(video);
     const offer = await pc.createOffer();
     // The offer leaves without candidates; they follow by PATCH as they are found.
     await pc.setLocalDescription(offer);
@@ -273,10 +302,12 @@ export class Connection extends EventTarget {
     this.#channel = pc.createDataChannel("call", { ordered: true });
     this.#channel.addEventListener("message", (event) => this.#onMessage(event.data), heeded);
     this.#channel.addEventListener("close", () => this.#end(this.#lossProblem()), heeded);
-    if (!this.#hasAudio) return pc;
-    const [track] = microphone?.getAudioTracks() ?? [];
-    const streams = microphone ? [microphone] : [];
-    this.#transceiver = pc.addTransceiver(track ?? "audio", { direction: "sendrecv", streams });
+    if (this.#hasAudio) {
+      const [track] = microphone?.getAudioTracks() ?? [];
+      const streams = microphone ? [microphone] : [];
+      this.#transceiver = pc.addTransceiver(track ?? "audio", { direction: "sendrecv", streams });
+    }
+    this.#video = openVideo(pc);
     return pc;
   }
 
@@ -511,6 +542,25 @@ export class Connection extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/**
+ * A section that is offered in every call, so that switching a camera on negotiates nothing.
+ *
+ * @param {RTCPeerConnection} pc
+ */
+function openVideo(pc) {
+  const sendEncodings = [encodingOf(null)];
+  const video = pc.addTransceiver("video", { direction: "sendonly", sendEncodings });
+  // One codec that everybody has: the others would be most of the offer.
+  const wanted = ["video/vp8", "video/rtx"];
+  const codecs = RTCRtpSender.getCapabilities("video")?.codecs.filter(({ mimeType }) =>
+    wanted.includes(mimeType.toLowerCase()),
+  );
+  if (codecs?.some(({ mimeType }) => mimeType.toLowerCase() === wanted[0])) {
+    video.setCodecPreferences?.(codecs);
+  }
+  return video;
 }
 
 /**

@@ -80,3 +80,12 @@ function identityOf(token) {
   }
   return sum.toString(16);
 }
+
+/** @returns {Storage | null} null where the browser keeps nothing for the page */
+export function storageOfPage() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null;
+  }
+}

@@ -15,8 +15,21 @@
  *   turn: number}} Transcript
  * @typedef {{type: "turn", turn: number, turn_complete: boolean, interrupted: boolean,
  *   heard_ms?: number, heard_text?: string}} Turn
- * @typedef {{type: "tool", phase: "call" | "result" | "cancelled", id: string, name: string,
- *   args?: unknown, result?: unknown, truncated?: boolean}} Tool
+ * @typedef {{type: "tool", phase: "call" | "progress" | "result" | "cancelled", id: string,
+ *   name: string, args?: unknown, result?: unknown, long_running?: boolean,
+ *   truncated?: boolean}} Tool
+ * @typedef {{type: "confirm", id: string, name: string, hint?: string, args?: unknown,
+ *   payload?: unknown, seconds: number}} Confirm
+ * @typedef {{type: "client_tool", id: string, name: string, args: unknown,
+ *   seconds: number}} ClientToolCall
+ * @typedef {{type: "thought", text: string, turn: number}} Thought
+ * @typedef {{type: "grounding", turn: number, queries: string[],
+ *   sources: {uri?: string, title?: string}[]}} Grounding
+ * @typedef {{type: "code", turn: number, phase: "call" | "result", language?: string,
+ *   code?: string, outcome?: string, output?: string, truncated?: boolean}} Code
+ * @typedef {{type: "image", turn: number, mime_type: string, data: string}} Picture
+ * @typedef {{type: "artifact", name: string, version: number}} Artifact
+ * @typedef {{type: "model", state: "away" | "back", name?: string}} Model
  * @typedef {{type: "session_state", delta: Record<string, unknown>}} SessionState
  * @typedef {{type: "agent", name: string}} Agent
  * @typedef {{type: "latency", turn: number, response_ms?: number, endpoint_ms?: number,
@@ -36,6 +49,14 @@
  * @property {Transcript} transcript
  * @property {Turn} turn
  * @property {Tool} tool
+ * @property {Confirm} confirm
+ * @property {ClientToolCall} client_tool
+ * @property {Thought} thought
+ * @property {Grounding} grounding
+ * @property {Code} code
+ * @property {Picture} image
+ * @property {Artifact} artifact
+ * @property {Model} model
  * @property {SessionState} session_state
  * @property {Agent} agent
  * @property {Latency} latency
@@ -59,6 +80,14 @@ export const MESSAGE_TYPES = new Set([
   "transcript",
   "turn",
   "tool",
+  "confirm",
+  "client_tool",
+  "thought",
+  "grounding",
+  "code",
+  "image",
+  "artifact",
+  "model",
   "session_state",
   "agent",
   "latency",

@@ -13,7 +13,10 @@
  * - said by the server before it ended the call: `agent_failed`, `replaced`, `idle`, `drain`,
  *   `max_duration`;
  * - of the microphone: `microphone_denied`, `microphone_missing`, `microphone_busy`,
- *   `microphone_insecure`, `microphone_failed`.
+ *   `microphone_insecure`, `microphone_failed`;
+ * - of video: `camera_denied`, `camera_missing`, `camera_busy`, `camera_insecure`, `camera_failed`,
+ *   `screen_denied`, `screen_unsupported`, `screen_busy`, `screen_missing`, `screen_failed`,
+ *   `video_refused`.
  *
  * @typedef {string} ProblemCode
  */
