@@ -452,6 +452,14 @@ class Conversation:
         last = self.last_ended
         return self._find(n) or (last if last is not None and last.n == n else None)
 
+    @property
+    def spoken_turn(self) -> int | None:
+        """The answer that the model's latest words are of; None where none has begun."""
+        if self._cut is not None:
+            return self.answers
+        given = self._answer or (self._playing[-1] if self._playing else None)
+        return None if given is None else given.n
+
     def _open_answers(self) -> list[Answer]:
         return [*self._playing, *([self._answer] if self._answer else [])]
 

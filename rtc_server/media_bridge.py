@@ -23,7 +23,8 @@ from typing import Any, Literal
 
 from .actions import Action, InterruptModel, RenewModel, SendText, Spoken
 from .agent.agent_runtime import AgentRuntime
-from .agent.live_events import AgentFailed
+from .agent.heard_history import HeardHistory
+from .agent.live_events import AgentFailed, SpeechStored
 from .agent.live_session import LiveSession
 from .call_trace import CallTrace
 from .conversation import Conversation, ConversationRules
@@ -132,6 +133,7 @@ class MediaBridge:
         self._muted = False
         self._idle_told = self._max_duration_told = False
         self._live: LiveSession | None = None
+        self._history: HeardHistory | None = None
         self._early: deque[ClientMessage] = deque(maxlen=_EARLY_MESSAGES)
         self._end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         has_sound = identity.modality == "audio"
@@ -203,7 +205,10 @@ class MediaBridge:
                         retryable=True,
                     )
                 )
-            self._end_conversation()
+            finally:
+                self._end_conversation()
+                if self._history is not None:
+                    self._history.close()
             # What was said last, a goaway above all, is to reach the caller.
             await self.peer.data_channel.drain(timeout_s=0.5)
         return outcome
@@ -242,6 +247,9 @@ class MediaBridge:
         self.trace.connected()
         await may_start()
         identity = self.identity
+        self._history = self._runtime.open_history(
+            identity.user_id, identity.session_id, identity.modality
+        )
         live = self._runtime.open_live_session(
             user_id=identity.user_id,
             session_id=identity.session_id,
@@ -270,6 +278,8 @@ class MediaBridge:
     async def _read_agent(self, live: LiveSession) -> None:
         """Drains the agent's events at once: an interruption must not wait behind audio."""
         async for event in live.events():
+            if isinstance(event, SpeechStored) and self._history is not None:
+                self._history.belongs(event.event_id, self._conversation.spoken_turn)
             self._perform(self._conversation.on_live_event(event, self._clock()))
             if isinstance(event, AgentFailed) and not event.retryable:
                 raise CallEnded(Outcome.AGENT_FAILED)
@@ -482,6 +492,8 @@ class MediaBridge:
         if self.trace.is_recording:
             n = getattr(message, "turn", None)
             self.trace.told(message, self._conversation.find_answer(n))
+        if self._history is not None:
+            self._history.told(message)
         self.peer.data_channel.send(message)
 
     # ------------------------------------------------------------------

@@ -28,6 +28,7 @@ from ..settings import Settings
 from .adk_internals import make_live_client
 from .agent_models import agents_under, prepare_models
 from .circuit_breaker import BreakerRules
+from .heard_history import HeardHistory
 from .live_run_config import LiveOptions, Modality, live_run_config
 from .live_session import LiveSession
 from .loader import LoadedAgent, load_fallback
@@ -35,6 +36,7 @@ from .model_gate import ModelGates
 from .retry_rules import RetryRules
 from .session_store import SessionStore
 from .tool_errors import answer_tool_errors
+from .written_behind_sessions import WriteRules, WrittenBehindSessions
 
 __all__ = ["AgentRuntime"]
 
@@ -78,7 +80,13 @@ class AgentRuntime:
         self._settings = settings
         self._metrics = metrics
         self._retry = retry if retry is not None else RetryRules()
-        self.sessions = SessionStore(agent.app.name, session_service)
+        in_memory = session_service is None
+        self._sessions = WrittenBehindSessions(
+            InMemorySessionService() if session_service is None else session_service,
+            count_error=lambda code: metrics.agent_errors.labels(code).inc(),
+            rules=WriteRules(idle_s=settings.limits.resume_s if in_memory else None),
+        )
+        self.sessions = SessionStore(agent.app.name, self._sessions)
         self.models = prepare_models(agent.app.root_agent)
         self._options = LiveOptions(
             settings, agent_name=agent.name, agent=agent.run_config, models=self.models.models
@@ -107,6 +115,7 @@ class AgentRuntime:
         traceback: TracebackType | None,
     ) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
+        await self._sessions.close()
         try:
             async with asyncio.timeout(2.0):
                 await self._runner.close()
@@ -129,6 +138,14 @@ class AgentRuntime:
                 logger.exception("the client of the model %s cannot be made", model.model)
         await _run_once()
         logger.info("agent ready: %s (%.2f s)", self.name, time.perf_counter() - begun_at)
+
+    def open_history(self, user_id: str, session_id: str, modality: Modality) -> HeardHistory:
+        """The call's part in the history of its session; to be closed when the call has ended.
+
+        Until then the agent's words are not stored before their answer is over.
+        """
+        key = (self.sessions.app_name, user_id, session_id)
+        return self._sessions.open_history(key, modality=modality, agent=self.models.first_agent)
 
     def open_live_session(
         self,

@@ -31,6 +31,7 @@ __all__ = [
     "ModelTurnComplete",
     "PartRefused",
     "SourcesFound",
+    "SpeechStored",
     "StateChanged",
     "ToolCalled",
     "ToolCancelled",
@@ -263,6 +264,13 @@ class StateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechStored:
+    """The history has an event with the words that came last; they may not have been heard."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentFailed:
     """The live run failed or ended unasked.
 
@@ -305,5 +313,6 @@ LiveEvent = (
     | ModelBack
     | AgentChanged
     | StateChanged
+    | SpeechStored
     | AgentFailed
 )

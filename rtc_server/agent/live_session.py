@@ -35,6 +35,7 @@ from .failures import (
     blames_the_request,
     close_code_of,
 )
+from .heard_history import is_speech
 from .live_event_mapper import LiveEventMapper
 from .live_events import (
     AgentAudio,
@@ -46,6 +47,7 @@ from .live_events import (
     ModelBack,
     ModelInterrupted,
     ModelTurnComplete,
+    SpeechStored,
     ToolCalled,
     UserTranscript,
 )
@@ -445,6 +447,8 @@ class LiveSession:
             await self._emit(event)
             if isinstance(event, ModelTurnComplete) and self._returns_to_own_model():
                 self._watch.end(ModelChanged())
+        if is_speech(adk_event, self._modality):
+            await self._emit(SpeechStored(adk_event.id))
 
     def _note(self, event: LiveEvent) -> None:
         """Keeps account of what was asked, what was answered and what failed."""
