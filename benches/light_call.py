@@ -206,6 +206,10 @@ class LightCall:
         self._due += FRAME_S
         self._timer = loop.call_at(self._due, self._tick)
 
+    def place_in_loop(self, length: int) -> int:
+        """Where in a loop of so many packets the next tick is."""
+        return (self.offset + self._frames) % length
+
     @property
     def is_up(self) -> bool:
         """Whether neither side has ended it; an overloaded server loses calls."""

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -65,7 +66,14 @@ class Served:
         self.received: list[str] = []
         """Kinds of the client's messages, in order, each run of the same once."""
         self._held_until = 0.0
-        self._is_deaf = asyncio.Event()
+
+    def is_of(self, socket: ServerConnection) -> bool:
+        """Whether this is the connection's."""
+        return self._socket is socket
+
+    def drop(self) -> None:
+        """Reset it, whatever it is doing."""
+        self._socket.transport.abort()
 
     async def serve(self) -> None:
         """Until either side has ended it."""
@@ -158,7 +166,8 @@ class Served:
             case StopReading():
                 # Pings are not read, so that they are not answered.
                 self._socket.transport.pause_reading()
-                await self._stand_in.closing.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stand_in.closing.wait(), _DEAF_S)
                 self._abort()
             case CancelTools():
                 await self._socket.send(encode(tool_cancellation(self.model.cancel_tools())))
@@ -166,7 +175,7 @@ class Served:
                 pass
 
     def _abort(self) -> None:
-        self._socket.transport.abort()
+        self.drop()
         raise _ConnectionIsOver
 
 
@@ -177,10 +186,13 @@ class StandIn:
     the connection's number, from 0.
     """
 
-    def __init__(self, folder: Path, days: Days, mind: Mind, pace: Pace) -> None:
+    def __init__(self, folder: Path, days: Days, mind: Mind, pace: Pace, keeps: int) -> None:
         self.mind = mind
         self.pace = pace
-        self.connections: list[Served] = []
+        self.connections: deque[Served] = deque(maxlen=keeps)
+        self.taken = 0
+        self.outages: list[tuple[float, float]] = []
+        """When nothing listened on the port: from, and for how many seconds."""
         self.attempts = 0
         """Upgrades that were asked for; refused ones are none of ``connections``."""
         self.attempted_at: list[float] = []
@@ -206,13 +218,15 @@ class StandIn:
         days: Days = (),
         mind: Mind | None = None,
         pace: Pace | None = None,
+        keeps: int = 10_000,
     ) -> AsyncIterator[Self]:
         """Listening on a free port; leaving it closes every connection.
 
         Args:
             folder: where the certificate goes.
+            keeps: of the connections, so many are remembered.
         """
-        self = cls(folder, days, mind or EchoMind(), pace or Pace())
+        self = cls(folder, days, mind or EchoMind(), pace or Pace(), keeps)
         await self._listen()
         try:
             yield self
@@ -249,12 +263,20 @@ class StandIn:
 
     # Listening ----------------------------------------------------------------
 
-    async def refuse_for(self, seconds: float) -> None:
-        """Nothing listens on the port for that long; connections that are there go on."""
+    async def refuse_for(self, seconds: float, *, drop: bool = False) -> None:
+        """Nothing listens on the port for that long; connections that are there go on.
+
+        Args:
+            drop: reset those too: the model is away for everybody.
+        """
         if not self._is_listening:
             return
         self._is_listening = False
+        self.outages.append((_now(), seconds))
         self._servers[-1].close(close_connections=False)
+        if drop:
+            for served in self.connections:
+                served.drop()
         self._spawn(self._listen_after(seconds))
 
     def later(self, seconds: float, socket: ServerConnection) -> None:
@@ -307,7 +329,8 @@ class StandIn:
         return self._days[min(number, len(self._days) - 1)] if self._days else Day()
 
     async def _serve(self, socket: ServerConnection) -> None:
-        served = next(one for one in reversed(self.connections) if one._socket is socket)
+        self.taken += 1
+        served = next(one for one in reversed(self.connections) if one.is_of(socket))
         await served.serve()
 
     def _spawn(self, work: Any) -> None:
@@ -318,7 +341,7 @@ class StandIn:
     async def _close(self) -> None:
         self.closing.set()
         for served in self.connections:
-            served._socket.transport.abort()
+            served.drop()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -330,6 +353,8 @@ class StandIn:
 
 _NEVER = float("inf")
 _MOST_HANDLES = 100_000
+_DEAF_S = 30.0
+"""By then the client has given up a connection that answers no ping."""
 
 
 def _now() -> float:

@@ -1,0 +1,156 @@
+"""What became of each turn of a call: the books of a caller, as plain code.
+
+A turn is *answered* (its ``turn`` came, not interrupted), *lost* and told of (``turn`` with
+``interrupted`` and an ``error``, or an ``error`` alone where no answer had begun), *cut* (the
+caller interrupted it) or *ended* (the call ended, and said why).  What is none of these is a
+broken promise.  Times are in monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+__all__ = ["CallAccount", "Outcome", "Turn"]
+
+WORD_S = 3.0
+"""The ``error`` that goes with an interrupted turn comes within this time."""
+
+_SIGNS = frozenset(
+    {"text", "transcript", "turn", "tool", "error", "model", "goaway", "latency", "ready"}
+)
+"""Messages that tell the caller something; ``state`` alone does not."""
+
+
+class Outcome(Enum):
+    """Of a turn."""
+
+    ANSWERED = auto()
+    LOST = auto()
+    CUT = auto()
+    ENDED = auto()
+    UNTOLD = auto()
+    """Interrupted, and nobody said why: a broken promise."""
+    SILENT = auto()
+    """Nothing came for longer than the watchdog's time: a broken promise."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """One question of the caller."""
+
+    asked_at: float
+    is_aloud: bool = False
+    outcome: Outcome | None = None
+    was_cut: bool = False
+    silent_s: float = 0.0
+    """The longest time in it without a sign."""
+
+
+@dataclass(slots=True)
+class CallAccount:
+    """The books of one call.
+
+    Args:
+        patience_s: silence that is a broken promise: the watchdog's time and a margin.
+    """
+
+    patience_s: float
+    turns: list[Turn] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+    last_word: str | None = None
+    """Why the call will end: the ``goaway``'s reason, or the code of the last error."""
+    unasked: int = 0
+    """Answers that nobody asked for."""
+
+    _open: Turn | None = None
+    _sign_at: float = 0.0
+    _interrupted_at: float | None = None
+    _error_at: float | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a turn is open."""
+        return self._open is not None
+
+    def ask(self, now: float, *, is_aloud: bool = False) -> None:
+        """The caller asks."""
+        self._open = Turn(now, is_aloud)
+        self.turns.append(self._open)
+        self._sign_at = now
+        self._interrupted_at = self._error_at = None
+
+    def cut(self) -> None:
+        """The caller interrupts the answer."""
+        if self._open is not None:
+            self._open.was_cut = True
+
+    def on_audio(self, now: float) -> None:
+        """A packet of sound came."""
+        self._sign(now)
+
+    def on_message(self, message: Mapping[str, Any], now: float) -> None:
+        """A message of the server came."""
+        kind = message["type"]
+        if kind in _SIGNS:
+            self._sign(now)
+        if kind == "goaway":
+            self.last_word = str(message["reason"])
+        elif kind == "error":
+            self._on_error(message, now)
+        elif kind == "turn":
+            self._on_turn(message, now)
+
+    def on_end(self, now: float) -> None:
+        """The call is over."""
+        if self._open is not None:
+            self._sign(now)
+            told = self.last_word is not None
+            self._settle(Outcome.ENDED if told else Outcome.UNTOLD)
+
+    def tick(self, now: float) -> None:
+        """Time went by."""
+        turn = self._open
+        if turn is None:
+            return
+        if self._interrupted_at is not None and now - self._interrupted_at > WORD_S:
+            self._settle(Outcome.UNTOLD)
+        elif now - self._sign_at > self.patience_s:
+            self._sign(now)
+            self._settle(Outcome.SILENT)
+
+    def _on_error(self, message: Mapping[str, Any], now: float) -> None:
+        self.errors[str(message["code"])] += 1
+        if not message["retryable"]:
+            self.last_word = str(message["code"])
+        if self._open is None:
+            return
+        self._error_at = now
+        if self._interrupted_at is not None or message["code"] == "agent_timeout":
+            self._settle(Outcome.LOST)
+
+    def _on_turn(self, message: Mapping[str, Any], now: float) -> None:
+        turn = self._open
+        if turn is None:
+            self.unasked += 1
+        elif not message["interrupted"]:
+            self._settle(Outcome.ANSWERED)
+        elif turn.was_cut:
+            self._settle(Outcome.CUT)
+        elif self._error_at is not None:
+            self._settle(Outcome.LOST)
+        else:
+            self._interrupted_at = now
+
+    def _sign(self, now: float) -> None:
+        if self._open is not None:
+            self._open.silent_s = max(self._open.silent_s, now - self._sign_at)
+        self._sign_at = now
+
+    def _settle(self, outcome: Outcome) -> None:
+        assert self._open is not None
+        self._open.outcome = outcome
+        self._open = None

@@ -1,0 +1,91 @@
+"""The bench of bad days counts what it says: a caller's books, and the arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benches.bad_days import broken_by_reconnects, most_in, most_in_outages
+from benches.call_account import WORD_S, CallAccount, Outcome
+from rtc_server.agent.circuit_breaker import BreakerRules
+
+PATIENCE_S = 10.0
+
+
+def turn(interrupted: bool = False) -> dict[str, Any]:
+    return {"type": "turn", "turn": 1, "turn_complete": True, "interrupted": interrupted}
+
+
+def error(code: str = "agent_lost", retryable: bool = True) -> dict[str, Any]:
+    return {"type": "error", "code": code, "message": "-", "retryable": retryable}
+
+
+def books(*messages: dict[str, Any], cut: bool = False, after_s: float = 1.0) -> CallAccount:
+    """A call in which one question was asked at 0, and then these messages came."""
+    account = CallAccount(PATIENCE_S)
+    account.ask(0.0)
+    if cut:
+        account.cut()
+    for number, message in enumerate(messages, 1):
+        account.on_message(message, number * after_s)
+    return account
+
+
+@pytest.mark.parametrize(
+    ("account", "outcome"),
+    [
+        (books(turn()), Outcome.ANSWERED),
+        (books(turn(interrupted=True), error()), Outcome.LOST),
+        (books(error(), turn(interrupted=True)), Outcome.LOST),
+        (books(error(), turn()), Outcome.ANSWERED),
+        (books(error("agent_timeout")), Outcome.LOST),
+        (books(turn(interrupted=True), cut=True), Outcome.CUT),
+        (books(turn(interrupted=True)), None),
+        (books({"type": "state", "state": "thinking"}), None),
+    ],
+)
+def test_what_became_of_a_turn(account: CallAccount, outcome: Outcome | None) -> None:
+    assert account.turns[0].outcome is outcome
+
+
+def test_an_interruption_without_a_word_is_a_broken_promise() -> None:
+    account = books(turn(interrupted=True))
+    account.tick(1.0 + WORD_S)
+    assert account.is_waiting
+    account.tick(1.1 + WORD_S)
+    assert account.turns[0].outcome is Outcome.UNTOLD
+
+
+def test_silence_beyond_the_watchdogs_time_is_a_broken_promise() -> None:
+    account = books({"type": "transcript"})
+    account.on_message({"type": "state"}, 9.0)  # tells the caller nothing new
+    account.tick(11.0)
+    assert account.is_waiting
+    account.tick(11.1)
+    assert account.turns[0].outcome is Outcome.SILENT
+    assert account.turns[0].silent_s == pytest.approx(10.1)
+
+
+def test_a_call_that_ends_says_why_or_breaks_a_promise() -> None:
+    told = books(error("agent_unreachable", retryable=False))
+    told.on_end(2.0)
+    assert (told.turns[0].outcome, told.last_word) == (Outcome.ENDED, "agent_unreachable")
+    untold = books()
+    untold.on_end(2.0)
+    assert untold.turns[0].outcome is Outcome.UNTOLD
+
+
+def test_an_answer_that_nobody_asked_for_is_counted() -> None:
+    account = books(turn(), turn())
+    assert account.unasked == 1
+
+
+def test_the_most_connections_in_a_window_are_held_to_the_cap() -> None:
+    times = [0.0, 0.1, 0.2, 5.0, 5.9, 6.0]
+    assert most_in(times, 1.0) == 3
+    assert most_in([], 1.0) == 0
+    assert most_in_outages(times, [(4.0, 2.0)]) == 3
+    rules = BreakerRules(connects_per_s=1.0, burst=2)
+    assert broken_by_reconnects(times, rules) == []
+    assert len(broken_by_reconnects([*times, 6.0, 6.0], rules)) == 1
