@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 from .messages import ServerMessage
 
-__all__ = ["Action", "InterruptModel", "SendText", "Spoken"]
+__all__ = ["Action", "InterruptModel", "RenewModel", "SendText", "Spoken"]
 
 
 @dataclass(frozen=True, slots=True)
 class InterruptModel:
     """The model is to stop what it is saying, where it can be told so."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewModel:
+    """The model owes an answer and is given up: its connection is to be made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +33,4 @@ class Spoken:
     dropped_s: float
 
 
-Action = ServerMessage | InterruptModel | SendText | Spoken
+Action = ServerMessage | InterruptModel | RenewModel | SendText | Spoken

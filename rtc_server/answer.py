@@ -100,6 +100,9 @@ class Answer:
 
     latency_told: bool = False
     tools_running: set[str] = field(default_factory=set)
+    at_work_since: float | None = None
+    """When the tools that run were first found running."""
+
     after_tool: bool = False
     """A tool has answered and the model has said nothing since."""
 

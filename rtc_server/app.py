@@ -15,6 +15,7 @@ from .headroom import Headroom
 from .load_meter import LoadMeter
 from .loop_watch import LoopWatch
 from .media import opus
+from .media.away_notice import load_notice
 from .metrics import Metrics
 from .page import find_web_dir
 from .peer import aiortc_fast_path
@@ -102,6 +103,7 @@ async def run_calls(
     Raises:
         ConfigurationError: the agent cannot be loaded.
     """
+    load_notice(settings.away_notice)  # said now, if it cannot be read, and not in the first call
     async with AsyncExitStack() as stack:
         loaded = agent
         if loaded is None:

@@ -20,6 +20,7 @@ import click
 
 from . import __version__, event_loop, logs
 from .errors import ConfigurationError
+from .media.away_notice import load_notice
 from .settings import Limits, Settings
 
 __all__ = ["main"]
@@ -251,6 +252,12 @@ def main() -> None:
     default=_DEFAULTS.limits.answer_s,
     help="How long the agent may take to begin an answer, or to go on with one.",
 )
+@_option(
+    "--tool-seconds",
+    type=_SECONDS,
+    default=_DEFAULTS.limits.tool_s,
+    help="How long a tool of the agent may take; then the model is told that it failed.",
+)
 @_option("--fallback-model", help="Model asked when the agent's own cannot be reached.")
 @_option(
     "--ask-again",
@@ -325,6 +332,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     """The settings that the options of ``serve`` make."""
     if (options["tls_cert"] is None) != (options["tls_key"] is None):
         raise ConfigurationError("HTTPS needs both --tls-cert and --tls-key.")
+    load_notice(options["away_notice"])
     limits = Limits(
         max_calls=options.pop("max_calls"),
         max_call_s=options.pop("max_call_seconds"),
@@ -332,6 +340,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         resume_s=options.pop("resume_seconds"),
         drain_s=options.pop("drain_seconds"),
         answer_s=options.pop("answer_seconds"),
+        tool_s=options.pop("tool_seconds"),
         idle_prompt_s=options.pop("idle_prompt_seconds"),
         confirm_s=options.pop("confirm_seconds"),
         client_tool_s=options.pop("client_tool_seconds"),

@@ -20,10 +20,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .actions import Action, InterruptModel, SendText, Spoken
+from .absence import NOTICE_TURN, Absence
+from .actions import Action, InterruptModel, RenewModel, SendText, Spoken
 from .agent import live_events as live
 from .answer import Answer, CutAnswer, Question
 from .answer_details import AnswerPart, ToolEvent, about_agent, about_part, about_tool
+from .media.away_notice import AwayNotice
 from .media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
 from .messages import Error, ServerMessage, State, Text, Transcript, Turn
 from .utterance import Utterance
@@ -45,6 +47,12 @@ class ConversationRules:
 
     answer_timeout_s: float = 30.0
     """The agent has this long to begin an answer, or to go on with one."""
+
+    tool_timeout_s: float = 150.0
+    """So long a tool may hold up an answer; then the agent is given up as if it said nothing."""
+
+    away_notice: AwayNotice | None = None
+    """What is heard while the agent's model is away."""
 
     boundary_timeout_s: float = 5.0
     """After an interruption the model has this long to say that the old answer is over."""
@@ -81,6 +89,7 @@ class Conversation:
     last_ended: Answer | None = None
     """The answer that ended last."""
 
+    _absence: Absence = field(init=False)
     _started: bool = False
     _answer: Answer | None = None
     """The answer that the model is giving."""
@@ -100,6 +109,9 @@ class Conversation:
     _timed_out: bool = False
     _queued: deque[str] = field(default_factory=deque)
     _out: list[Action] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._absence = Absence(self.playout, self.rules.away_notice)
 
     # ------------------------------------------------------------------
     # What happens
@@ -153,6 +165,10 @@ class Conversation:
             ):
                 allow_state = self.rules.allow_state
                 self._tell(about_agent(event, self._turn_spoken_of, allow_state=allow_state))
+            case live.ModelAway():
+                self._absence.away(event.patience_s, now)
+            case live.ModelBack():
+                self._out += self._absence.back(event.name, now)
             case live.AgentFailed():
                 self._on_failed(event, now)
         return self._done()
@@ -192,6 +208,8 @@ class Conversation:
 
     def on_frame_sent(self, frame: PlayoutFrame, at: float) -> list[Action]:
         """A 20 ms frame left for the listener."""
+        if frame.turn == NOTICE_TURN:
+            return []  # nobody speaks
         if (
             self._on_wire
             and frame.turn == self._told_turn
@@ -228,13 +246,13 @@ class Conversation:
             self._cut = None
             self._late_complete = True
         answer = self._answer
-        if answer is not None:
+        if self._absence.is_away:
+            is_silent = not self._on_wire and not self._open_answers()
+            self._out += self._absence.tick(now, is_silent=is_silent)
+        elif answer is not None:
             self._watch_answer(answer, now)
         elif not self._timed_out:
-            waiting_since = self._waiting_since()
-            if waiting_since is not None and now - waiting_since > self.rules.answer_timeout_s:
-                self._timed_out = True
-                self._out.append(_timeout_error())
+            self._watch_question(now)
         self._settle(now)
         return self._done(now)
 
@@ -410,7 +428,7 @@ class Conversation:
         return max(1, self.answers)
 
     def _on_failed(self, event: live.AgentFailed, now: float) -> None:
-        if self._answer is None and self._question.is_open:
+        if self._answer is None and self._question.is_open and not event.keeps_question:
             self._begin(now)  # the turn that was asked for is lost, and ends
         if self._answer is not None:
             self._flush(now)  # an answer that is complete is played to its end
@@ -419,6 +437,9 @@ class Conversation:
         self._held_transcript = None
         self._close_utterance(self.answers + 1)
         self._out.append(Error(code=event.code, message=event.message, retryable=event.retryable))
+        if event.asks_again:
+            self._question.text_at = now
+            self._timed_out = False
 
     # ------------------------------------------------------------------
     # Answers
@@ -453,6 +474,7 @@ class Conversation:
             answer.after_tool = False
             answer.said_complete_at = None
             return answer
+        self._absence.hush()
         if self._was_spoken_over():
             self._flush(now)
         self.answers += 1
@@ -550,7 +572,13 @@ class Conversation:
 
     def _watch_answer(self, answer: Answer, now: float) -> None:
         """Ends a turn that never ends, and one whose round of tools leads to no more words."""
-        if answer.tools_running or self._on_wire or self.playout.buffered_s > 0:
+        if not answer.tools_running:
+            answer.at_work_since = None
+        elif answer.at_work_since is None:
+            answer.at_work_since = now
+        at_work_s = 0.0 if answer.at_work_since is None else now - answer.at_work_since
+        is_at_work = bool(answer.tools_running) and at_work_s <= self.rules.tool_timeout_s
+        if is_at_work or self._on_wire or self.playout.buffered_s > 0:
             answer.last_output_at = now
             return
         if now - answer.last_output_at <= self.rules.answer_timeout_s:
@@ -559,8 +587,20 @@ class Conversation:
             if now - answer.said_complete_at <= self.rules.boundary_timeout_s:
                 return
         else:
-            self._out.append(_timeout_error())
+            self._time_out()
         self._complete(answer, now)
+
+    def _watch_question(self, now: float) -> None:
+        """Gives up a model that owes an answer; its absence does not count."""
+        since = self._waiting_since()
+        if since is None:
+            return
+        if now - max(since, self._absence.back_at) > self.rules.answer_timeout_s:
+            self._timed_out = True
+            self._time_out()
+
+    def _time_out(self) -> None:
+        self._out += [_timeout_error(), RenewModel()]
 
     # ------------------------------------------------------------------
     # The user's side

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .actions import Action, InterruptModel, SendText, Spoken
+from .actions import Action, InterruptModel, RenewModel, SendText, Spoken
 from .agent.agent_runtime import AgentRuntime
 from .agent.heard_history import HeardHistory
 from .agent.live_events import AgentFailed, SpeechStored
@@ -30,6 +30,7 @@ from .call_trace import CallTrace
 from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
 from .headroom import Headroom
+from .media.away_notice import load_notice
 from .media.pcm import Framer
 from .media.piece_joiner import JOINED_PIECES
 from .media.playout_buffer import PlayoutBuffer, PlayoutFrame
@@ -135,6 +136,7 @@ class MediaBridge:
         self._history: HeardHistory | None = None
         self._early: deque[ClientMessage] = deque(maxlen=_EARLY_MESSAGES)
         self._end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        has_sound = identity.modality == "audio"
         playout = PlayoutBuffer(capacity_s=settings.limits.playout_s)
         self._conversation = Conversation(
             playout,
@@ -144,6 +146,9 @@ class MediaBridge:
                 show_thoughts=settings.show_thoughts,
                 allow_state=frozenset(filter(self._may_change, settings.allow_state)),
                 text_during_speech=settings.text_during_speech,
+                answer_timeout_s=settings.limits.answer_s,
+                tool_timeout_s=settings.limits.tool_s + settings.limits.answer_s,
+                away_notice=load_notice(settings.away_notice) if has_sound else None,
             ),
             uplink_ms=lambda: self._uplink_ms,
         )
@@ -462,6 +467,9 @@ class MediaBridge:
                 case InterruptModel():
                     if self._live is not None:
                         self._live.interrupt()
+                case RenewModel():
+                    if self._live is not None:
+                        self._live.renew()
                 case SendText(text):
                     if self._live is not None:
                         self._live.send_text(text)

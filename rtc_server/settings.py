@@ -58,6 +58,9 @@ class Limits:
     answer_s: float = 30.0
     """The agent has this long to begin an answer, or to go on with one."""
 
+    tool_s: float = 120.0
+    """A tool of the agent may take this long; then the model is told that it failed."""
+
     idle_prompt_s: float = 20.0
     """Silence after which the agent is given the idle prompt, where there is one."""
 

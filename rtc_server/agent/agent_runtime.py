@@ -63,6 +63,7 @@ class AgentRuntime:
     Raises:
         ConfigurationError: a field of the run config does not fit, or its model has it not.
         AgentLoadError: the fallback model cannot be used.
+        ConfigurationError: a field of the run config does not fit, or its model has it not.
     """
 
     def __init__(
@@ -94,6 +95,9 @@ class AgentRuntime:
         self._fallback = None if name is None else load_fallback(name, self.models.first_agent)
         self._ask_again = settings.ask_again or agent.ask_again
         self._gates = ModelGates(metrics, breaker)
+        self._options = LiveOptions(
+            settings, agent_name=agent.name, agent=agent.run_config, models=self.models.models
+        )
         for one in agents_under(agent.app.root_agent):
             if isinstance(one, LlmAgent):
                 answer_tool_errors(one, metrics.agent_errors.labels("tool_failed").inc)
