@@ -27,6 +27,7 @@ from .agent.heard_history import HeardHistory
 from .agent.live_events import AgentFailed, SpeechStored
 from .agent.live_session import LiveSession
 from .call_trace import CallTrace
+from .checked_pictures import CheckedPictures
 from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
 from .headroom import Headroom
@@ -41,7 +42,6 @@ from .messages import (
     ClientText,
     Error,
     GoAway,
-    Image,
     Interrupt,
     Latency,
     MicrophoneAudio,
@@ -156,6 +156,12 @@ class MediaBridge:
         self._has_audio_section = offer.has_audio
         self._framer = Framer(_PIECE_BYTES)
         self._detector = SpeechDetector()
+        self._pictures = CheckedPictures(
+            on_picture=self._send_picture,
+            on_message=self._act_on,
+            on_refused=self._send,
+            longest_px=settings.limits.picture_px,
+        )
         self._microphone_budget = TokenBucket(OVERRATE, BURST_S)
         self.peer = PeerConnection(
             offer,
@@ -265,6 +271,7 @@ class MediaBridge:
                     group.create_task(self._read_agent(live), name="agent-events")
                     group.create_task(self._tick(), name="call-tick")
             finally:
+                self._pictures.close()
                 self._live = None
 
     def _start(self, live: LiveSession) -> None:
@@ -368,6 +375,11 @@ class MediaBridge:
             return
         if self._live is None:
             self._keep(message)
+        elif not self._pictures.take(message):
+            self._act_on(message)
+
+    def _act_on(self, message: ClientMessage) -> None:
+        if self._live is None:
             return
         now = self._clock()
         match message:
@@ -379,12 +391,23 @@ class MediaBridge:
                 self._mute(muted)
             case MicrophoneAudio(pcm):
                 self._take_microphone_audio(pcm, now)
-            case Image(mime_type, data):
-                self._live.send_image(mime_type, data)
             case Activity(state):
                 self._take_activity(state)
             case SessionState(delta):
                 self._change_state(delta)
+
+    def takes_pictures(self) -> bool:
+        """Whether a frame of the caller's video would reach the agent now."""
+        return self._live is not None and self._live.takes_frames
+
+    def on_picture(self, jpeg: bytes) -> None:
+        """A frame of the caller's video."""
+        if self._live is not None:
+            self._live.send_frame(jpeg)
+
+    def _send_picture(self, jpeg: bytes) -> None:
+        if self._live is not None:
+            self._live.send_image("image/jpeg", jpeg)
 
     def _keep(self, message: ClientMessage) -> None:
         """The live session is not open yet: a few messages wait for it, audio does not."""

@@ -31,6 +31,7 @@ class _Waiting(NamedTuple):
     request: LiveRequest
     audio_s: float
     is_image: bool
+    is_frame: bool = False
 
 
 class LiveRequestQueueFull(Exception):
@@ -41,7 +42,8 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
     """What the caller sends, in order, until ADK's sender takes it.
 
     Overflow: the oldest audio beyond ``audio_s`` seconds is dropped and reported, of
-    pictures the oldest beyond ``max_images``; of the rest nothing is, and one more than
+    pictures the oldest beyond ``max_images``, and of a video every frame but the newest; of
+    the rest nothing is, and one more than
     ``max_requests`` raises :exc:`LiveRequestQueueFull`.
 
     A content without parts or with a function call ends ADK's sender without a word
@@ -93,6 +95,14 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         """Append a piece of audio of known length: as :meth:`send_realtime`, for less."""
         self._append(_Waiting(_REALTIME.make(blob), seconds, False))
 
+    def send_frame(self, blob: types.Blob) -> None:
+        """Append a frame of the caller's video, in the place of one that still waits."""
+        if self._has_frame:
+            self._drop_first(lambda one: one.is_frame)
+        elif self._is_full:
+            return
+        self._append(_Waiting(_REALTIME.make(blob), 0.0, True, True))
+
     def send_activity_start(self) -> None:
         self.send(LiveRequest(activity_start=types.ActivityStart()))
 
@@ -117,6 +127,10 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         elif not _is_audio(req) and self._is_full and not self._drop_image():
             raise LiveRequestQueueFull
         self._append(waiting)
+
+    @property
+    def _has_frame(self) -> bool:
+        return self._images > 0 and any(one.is_frame for one in self._requests)
 
     @property
     def _is_full(self) -> bool:
@@ -149,7 +163,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
 
     def start_over(self) -> None:
         """Prepare for a new run: what only the old one could use goes, text is kept."""
-        kept = [one for one in self._requests if _outlives_run(one.request)]
+        kept = [one for one in self._requests if not one.is_frame and _outlives_run(one.request)]
         dropped_s = self._audio_s
         self._requests = deque(kept)
         self._audio_s = 0.0

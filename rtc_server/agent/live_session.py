@@ -280,6 +280,17 @@ class LiveSession:
         """A picture for the agent."""
         self._put(lambda: self._queue.send_realtime(types.Blob(data=data, mime_type=mime_type)))
 
+    @property
+    def takes_frames(self) -> bool:
+        """Whether a frame of the caller's video would reach the model now."""
+        return self._state in (_State.CONNECTING, _State.CONNECTED)
+
+    def send_frame(self, jpeg: bytes) -> None:
+        """What the caller's video shows now; only the newest waits for a model that stalls."""
+        if self.takes_frames:
+            self._send_waiting_audio()
+            self._queue.send_frame(types.Blob(data=jpeg, mime_type="image/jpeg"))
+
     def send_activity(self, state: Literal["start", "end"]) -> bool:
         """Push-to-talk; False where the model's own voice detection is on.
 

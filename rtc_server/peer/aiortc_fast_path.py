@@ -72,9 +72,11 @@ from .rtp import (
 from .uplink import ArrivedPacket
 
 __all__ = [
+    "Arrived",
     "PYLIBSRTP_VERSION",
     "RtpIntake",
     "SendRtp",
+    "SrtpSession",
     "find_fault",
     "is_usable",
     "take_over_sender",
@@ -142,7 +144,7 @@ def _name_fault() -> str | None:
         (connection, "_queue _nominated"),
         (connection._queue, "_queue"),
         (pylibsrtp, "ffi lib"),
-        (pylibsrtp.Session(), "_srtp _cdata _buffer"),
+        (pylibsrtp.Session(), "_srtp _cdata _buffer protect_rtcp"),
         (CandidatePair, "remote_addr"),
         (StunProtocol, "datagram_received"),
         (sender, "_ssrc _run_rtp"),
@@ -168,7 +170,7 @@ def _srtp_fault() -> str | None:
         pylibsrtp.Session(pylibsrtp.Policy(key=key, ssrc_type=one))
         for one in (pylibsrtp.Policy.SSRC_ANY_OUTBOUND, pylibsrtp.Policy.SSRC_ANY_INBOUND)
     )
-    ours = _Srtp(outbound).protect, _Srtp(inbound).unprotect
+    ours = SrtpSession(outbound).protect, SrtpSession(inbound).unprotect
     theirs = outbound.protect, inbound.unprotect
     for number, (protect, unprotect) in enumerate((ours, theirs, (ours[0], theirs[1]))):
         packet = HEADER.pack(VERSION, 96, number, 2, 3) + bytes(40)
@@ -181,7 +183,7 @@ def _srtp_fault() -> str | None:
     return None
 
 
-class _Srtp:
+class SrtpSession:
     """One of pylibsrtp's sessions, used without new memory for each packet's length.
 
     That is half of what its own ``protect`` and ``unprotect`` cost.  aiortc uses the same
@@ -223,8 +225,8 @@ class _Srtp:
 # --------------------------------------------------------------------------
 
 
-class _Arrived:
-    """One for all packets: aiortc's statistics and our uplink look at it and let go."""
+class Arrived:
+    """One for all packets of a stream: aiortc's statistics and our uplink look at it and let go."""
 
     __slots__ = ("payload", "sequence_number", "ssrc", "timestamp")
 
@@ -257,8 +259,8 @@ class RtpIntake:
         self._waiting = dtls.transport.iceGatherer._connection._queue._queue  # type: ignore[attr-defined]
         self._streams: dict[int, StreamStatistics] = receiver._RTCRtpReceiver__remote_streams  # type: ignore[attr-defined]
         self._codecs: dict[int, RTCRtpCodecParameters] = receiver._RTCRtpReceiver__codecs  # type: ignore[attr-defined]
-        self._arrived = _Arrived()
-        self._srtp: _Srtp | None = None
+        self._arrived = Arrived()
+        self._srtp: SrtpSession | None = None
 
     @property
     def transport(self) -> RTCDtlsTransport:
@@ -286,7 +288,7 @@ class RtpIntake:
             return True
         try:
             if self._srtp is None:
-                self._srtp = _Srtp(dtls._rx_srtp)
+                self._srtp = SrtpSession(dtls._rx_srtp)
             payload = extract_payload(self._srtp.unprotect(datagram))
         except RtpFormatError as problem:
             self.refused[problem.fault] += 1
@@ -339,7 +341,7 @@ class _RtpOutlet:
         assert codec.payloadType is not None
         self._payload_type = codec.payloadType
         self._ssrc = sender._ssrc
-        self._srtp = _Srtp(self._dtls._tx_srtp)  # the handshake is over when a sender starts
+        self._srtp = SrtpSession(self._dtls._tx_srtp)  # the handshake is over when a sender starts
         self._sequence_number = random_sequence_number()
         self._origin = random32()
         self._extension = _mid_extension(sender)

@@ -1,8 +1,8 @@
 """The answer as the caller gets it: aiortc's, with what aiortc leaves out.
 
 aiortc answers the rewritten offer (see :mod:`~rtc_server.peer.offer`).  The caller is
-answered for every section it offered, in its order: video inactive within the bundle, so
-that it needs no transport and its codec does not matter; what was rejected or unknown
+answered for every section it offered, in its order: video within the bundle, so that it needs
+no transport of its own, received where it is taken and else inactive; what was rejected or unknown
 rejected (RFC 9429 section 5.3.1).
 """
 
@@ -23,13 +23,21 @@ voice detection needs to hear the silence."""
 _TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates")
 
 
-def compose_answer(offer: Offer, answer_sdp: str, *, public_ips: Sequence[str] = ()) -> str:
+def compose_answer(
+    offer: Offer,
+    answer_sdp: str,
+    *,
+    public_ips: Sequence[str] = (),
+    video_bitrate: int | None = None,
+) -> str:
     """The answer to what the caller offered.
 
     Args:
         offer: the offer.
         answer_sdp: aiortc's answer to ``offer.sdp``.
         public_ips: addresses that lead to this machine on the same ports (1:1 NAT).
+        video_bitrate: the caller's video, if any is offered, is received, and has this many
+            bit/s at most; None: it is not.
     """
     answer = parse_description(answer_sdp)
     answered = {one.mid: one for one in answer.sections}
@@ -44,7 +52,12 @@ def compose_answer(offer: Offer, answer_sdp: str, *, public_ips: Sequence[str] =
         if mid in answered:
             sections.append(_accepted(answered[mid], section, public_ips))
         elif transport is not None and mid in bundle:
-            sections.append(_inactive(section, transport, public_ips))
+            shared = _transport_lines(section, transport, public_ips)
+            video = offer.video
+            if video is not None and video.mid == mid and video_bitrate is not None:
+                sections.append(_received(section, video.payload_type, video_bitrate, shared))
+            else:
+                sections.append(_inactive(section, shared))
         else:
             sections.append(_rejected(section))
 
@@ -92,19 +105,53 @@ def _public_candidates(line: str, public_ips: Sequence[str]) -> Iterator[str]:
 _SRFLX_PRIORITY = (100 << 24) + (65535 << 8) + 255  # RFC 8445 section 5.1.2.1
 
 
-def _inactive(offered: Section, transport: Section, public_ips: Sequence[str]) -> Section:
+def _inactive(offered: Section, transport_lines: list[str]) -> Section:
     payload_type = offered.formats[0]
     lines = ["c=IN IP4 0.0.0.0", f"a=mid:{offered.mid}", "a=inactive", "a=rtcp-mux"]
-    lines += [
+    lines += _codec_lines(offered, payload_type, ("rtpmap", "fmtp"))
+    return Section([*lines, *transport_lines], offered.kind, 9, offered.profile, [payload_type])
+
+
+def _received(
+    offered: Section, payload_type: int, bitrate: int, transport_lines: list[str]
+) -> Section:
+    """One codec, one layer, no stream of retransmissions; feedback as far as it was offered."""
+    lines = [
+        "c=IN IP4 0.0.0.0",
+        f"b=AS:{bitrate // 1000}",
+        f"a=mid:{offered.mid}",
+        "a=recvonly",
+        "a=rtcp-mux",
+        *_codec_lines(offered, str(payload_type), ("rtpmap", "fmtp")),
+        *(
+            line
+            for line in _codec_lines(offered, str(payload_type), ("rtcp-fb",))
+            if line.partition(" ")[2].strip() in _FEEDBACK
+        ),
+    ]
+    return Section(
+        [*lines, *transport_lines], offered.kind, 9, offered.profile, [str(payload_type)]
+    )
+
+
+_FEEDBACK = ("nack", "nack pli", "goog-remb")
+
+
+def _codec_lines(offered: Section, payload_type: str, names: Sequence[str]) -> list[str]:
+    return [
         f"a={name}:{value}"
-        for name in ("rtpmap", "fmtp")
+        for name in names
         for value in offered.values(name)
         if value.split(" ")[0] == payload_type
     ]
-    for line in _accepted(transport, offered, public_ips).lines:
-        if line.removeprefix("a=").partition(":")[0] in _TRANSPORT:
-            lines.append(line)
-    return Section(lines, offered.kind, 9, offered.profile, [payload_type])
+
+
+def _transport_lines(offered: Section, transport: Section, public_ips: Sequence[str]) -> list[str]:
+    return [
+        line
+        for line in _accepted(transport, offered, public_ips).lines
+        if line.removeprefix("a=").partition(":")[0] in _TRANSPORT
+    ]
 
 
 def _rejected(offered: Section) -> Section:

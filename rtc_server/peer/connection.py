@@ -26,6 +26,7 @@ from ..messages import ClientMessage, ServerMessage
 from ..metrics import Metrics
 from ..settings import Settings
 from . import aiortc_fast_path, aiortc_internals
+from .aiortc_video import MAX_VIDEO_BITRATE, VideoIntake
 from .answer_sdp import compose_answer
 from .data_channel import DataChannel
 from .downlink import Downlink
@@ -33,6 +34,7 @@ from .offer import Offer, parse_candidate
 from .packet_track import PacketTrack
 from .statistics import media_statistics, packets_lost_downlink
 from .uplink import Uplink, UplinkAudio
+from .video_uplink import VideoUplink
 
 __all__ = ["PeerConnection", "PeerSink"]
 
@@ -63,6 +65,12 @@ class PeerSink(Protocol):
     def on_message(self, message: ClientMessage) -> None:
         """The caller sent a valid message."""
 
+    def takes_pictures(self) -> bool:
+        """Whether there is anybody to look at a picture now."""
+
+    def on_picture(self, jpeg: bytes) -> None:
+        """A picture of what the caller shows now."""
+
 
 class _State(Enum):
     NEW = "new"
@@ -88,6 +96,7 @@ class PeerConnection:
         data_channel: for the messages; there in every call, open or not.
         uplink: None when the caller sends no audio.
         downlink: None when the caller wants to hear none.
+        video: None when the caller sends no video, or none is taken.
     """
 
     def __init__(
@@ -132,6 +141,16 @@ class PeerConnection:
         self.downlink: Downlink | None = None
         if offer.caller_sends:
             self.uplink = Uplink(sink, metrics=metrics, decoder=settings.decoder, clock=clock)
+        self.video: VideoUplink | None = None
+        self._video_intake: VideoIntake | None = None
+        if offer.video is not None and self._is_fast:
+            self.video = VideoUplink(
+                offer.video.codec,
+                sink,
+                frames_per_s=settings.limits.frames_per_s,
+                picture_px=settings.limits.picture_px,
+                clock=clock,
+            )
         if offer.caller_hears:
             self.downlink = Downlink(
                 playout,
@@ -192,6 +211,8 @@ class PeerConnection:
                 self._intake = aiortc_fast_path.RtpIntake(receiver, self.uplink.on_packet)
         if pc.sctp is not None:
             aiortc_internals.bound_reassembly(pc.sctp)
+        if self.video is not None:
+            self._video_intake = self._take_video(self.video)
         aiortc_internals.share_ssl_context(pc)
         for transport in aiortc_internals.transports(pc):
             aiortc_internals.gather_host_candidates(
@@ -201,10 +222,23 @@ class PeerConnection:
             transport.on("statechange", self._on_transport_state)
         await pc.setLocalDescription(await pc.createAnswer())
         return compose_answer(
-            self._offer, pc.localDescription.sdp, public_ips=self._settings.public_ips
+            self._offer,
+            pc.localDescription.sdp,
+            public_ips=self._settings.public_ips,
+            video_bitrate=None if self.video is None else MAX_VIDEO_BITRATE,
         )
 
+    def _take_video(self, uplink: VideoUplink) -> VideoIntake:
+        """On the transport of the bundle, ahead of the audio's intake, if that is there."""
+        video, bundle = self._offer.video, self._offer.offered.bundle
+        assert video is not None
+        transport = _transport_of(self._pc, bundle)
+        audio = self._intake_of(transport)
+        return VideoIntake(transport, video.payload_type, uplink, audio, metrics=self._metrics)
+
     def _intake_of(self, transport: RTCDtlsTransport) -> aiortc_internals.TakeDatagram | None:
+        if self._video_intake is not None and self._video_intake.transport is transport:
+            return self._video_intake.take
         if self._intake is None or self._intake.transport is not transport:
             return None
         return self._intake.take
@@ -281,7 +315,13 @@ class PeerConnection:
             **await media_statistics(self._pc),
             **({"uplink_buffer": _counts(self.uplink)} if self.uplink is not None else {}),
             **({"uplink_refused": self._intake.refusals()} if self._intake is not None else {}),
+            **self._video_statistics(),
         }
+
+    def _video_statistics(self) -> dict[str, Any]:
+        if self.video is None or self._video_intake is None:
+            return {}
+        return {"video": {**self.video.statistics(), **self._video_intake.statistics()}}
 
     # ------------------------------------------------------------------
     # The end
@@ -309,6 +349,8 @@ class PeerConnection:
         self._end(Outcome.HANGUP)
         if self.uplink is not None:
             self.uplink.close()
+        if self.video is not None:
+            self.video.close()
         if self.downlink is not None:
             self.downlink.stop()
         if self._track is not None:
@@ -354,6 +396,15 @@ class PeerConnection:
         if self._close_task is None:
             logger.warning("a peer cannot be connected to: %s", type(problem).__name__)
             self._end(Outcome.LOST)
+
+
+def _transport_of(pc: RTCPeerConnection, bundle: Sequence[str]) -> RTCDtlsTransport:
+    """The one that the sections of the bundle share."""
+    for transceiver in pc.getTransceivers():
+        if transceiver.mid in bundle:
+            return transceiver.receiver.transport
+    assert pc.sctp is not None
+    return pc.sctp.transport
 
 
 def _why_closed(transports: Sequence[RTCDtlsTransport]) -> Outcome:

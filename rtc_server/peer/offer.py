@@ -4,8 +4,11 @@ An offer is written by a stranger.  It is therefore not passed on but read, chec
 written anew: one audio section with Opus alone, one data-channel section, a few attributes
 each, the candidates that may be used.  aiortc's parser never meets what the caller wrote.
 
-What is left out rather than refused: video and sections of unknown kinds (answered inactive
-or rejected by :mod:`~rtc_server.peer.answer_sdp`), other codecs, candidates that cannot or
+aiortc does not see video either: it is not received by aiortc (see
+:mod:`~rtc_server.peer.aiortc_video`), and answered by :mod:`~rtc_server.peer.answer_sdp`.
+
+What is left out rather than refused: video that cannot be taken and sections of unknown kinds
+(answered inactive or rejected), other codecs, candidates that cannot or
 must not be used (TCP, mDNS names, multicast, broadcast, unspecified, link-local), and
 ``end-of-candidates``: aiortc would give up at once if all candidates were left out, while the
 caller can still be reached as a peer-reflexive candidate; the call has a deadline of its own.
@@ -22,9 +25,10 @@ from typing import Literal, cast
 from aiortc import RTCIceCandidate
 
 from ..errors import CandidateError, OfferError
+from ..media.picture import VideoCodec
 from .sdp import Description, SdpError, Section, parse_description
 
-__all__ = ["Direction", "Offer", "parse_candidate", "parse_offer"]
+__all__ = ["Direction", "Offer", "OfferedVideo", "parse_candidate", "parse_offer"]
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 
@@ -42,9 +46,20 @@ _ICE_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _ICE_PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _FINGERPRINT = re.compile(r"([A-Za-z0-9-]{1,16}) +([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,63})")
 _MID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,64}")
+_VP8 = re.compile(r"(\d{1,3}) VP8/90000", re.IGNORECASE)
+_H264 = re.compile(r"(\d{1,3}) H264/90000", re.IGNORECASE)
 _OPUS = re.compile(r"(\d{1,3}) opus/48000/2", re.IGNORECASE)
 _EXTMAP = re.compile(r"(\d{1,3})(?:/\w+)? (\S+)")
 _FOUNDATION = re.compile(r"[A-Za-z0-9+/]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedVideo:
+    """What can be taken of the video that the caller may send."""
+
+    mid: str
+    codec: VideoCodec
+    payload_type: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +93,11 @@ class Offer:
     accepted: tuple[str, ...] = ()
     """Mids of the sections given to aiortc, in the order of the offer."""
 
+    video: OfferedVideo | None = None
+    """The caller may send video that shares a transport with an accepted section."""
+
     is_one_bundle: bool = False
-    """They all share the transport of the first one, which is the audio."""
+    """The accepted sections all share the transport of the first one, which is the audio."""
 
     @property
     def caller_sends(self) -> bool:
@@ -134,7 +152,7 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         raise OfferError(str(problem)) from None
     audio = _only(offered, "audio")
     application = _only(offered, "application")
-    _only(offered, "video")
+    video = _only(offered, "video")
     if audio is None and application is None:
         raise OfferError(
             "The offer has no usable codec: it has neither Opus audio nor a data channel."
@@ -189,6 +207,7 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         direction=direction,
         offered=offered,
         accepted=mids,
+        video=None if video is None else _video(offered, video, mids, opus),
         is_one_bundle=is_one_bundle,
     )
 
@@ -213,11 +232,11 @@ def _check_mids(offered: Description) -> None:
         raise OfferError("The offer has two sections with the same mid.")
 
 
-def _direction(offered: Description, audio: Section | None) -> Direction:
-    if audio is None:
+def _direction(offered: Description, section: Section | None) -> Direction:
+    if section is None:
         return "inactive"
     session = Section(lines=offered.lines).direction
-    return cast(Direction, audio.direction or session or "sendrecv")
+    return cast(Direction, section.direction or session or "sendrecv")
 
 
 # --------------------------------------------------------------------------
@@ -239,11 +258,11 @@ def _is_payload_type(text: str) -> bool:
     return int(text) < 64 or 96 <= int(text) < 128
 
 
-def _format_parameters(audio: Section, opus: str) -> dict[str, str]:
-    """What the caller asks of what it is sent, by its name in RFC 7587."""
-    for value in audio.values("fmtp"):
+def _format_parameters(section: Section, wanted: str) -> dict[str, str]:
+    """What the caller says of a payload type, by its name in the codec's RFC."""
+    for value in section.values("fmtp"):
         payload_type, _, parameters = value.partition(" ")
-        if payload_type == opus:
+        if payload_type == wanted:
             pairs = (one.partition("=") for one in parameters.split(";"))
             return {name.strip().lower(): value.strip() for name, _, value in pairs}
     return {}
@@ -267,6 +286,33 @@ def _audio_section(audio: Section, opus: str, direction: Direction) -> Section:
         *_extension_lines(audio),
     ]
     return Section(lines, "audio", 9, "UDP/TLS/RTP/SAVPF", [opus])
+
+
+def _video(
+    offered: Description, video: Section, accepted: tuple[str, ...], opus: str | None
+) -> OfferedVideo | None:
+    """VP8 or else H.264, where the packets come on a transport that is there anyway."""
+    bundle = offered.bundle
+    shares = video.mid in bundle and any(mid in bundle for mid in accepted)
+    if not shares or _direction(offered, video) not in ("sendrecv", "sendonly"):
+        return None
+    if video.mid is None or not video.has("rtcp-mux"):
+        return None
+    codecs: tuple[tuple[VideoCodec, re.Pattern[str]], ...] = (("VP8", _VP8), ("H264", _H264))
+    for codec, pattern in codecs:
+        for value in video.values("rtpmap"):
+            match = pattern.fullmatch(value)
+            if match is None or match[1] not in video.formats or not _is_payload_type(match[1]):
+                continue
+            # One transport knows a packet's section by its payload type (RFC 9143 section 9.2).
+            if match[1] != opus and (codec == "VP8" or not _is_interleaved(video, match[1])):
+                return OfferedVideo(video.mid, codec, int(match[1]))
+    return None
+
+
+def _is_interleaved(video: Section, payload_type: str) -> bool:
+    """H.264 whose units may come out of order (RFC 6184 section 5.4): nobody's default."""
+    return _format_parameters(video, payload_type).get("packetization-mode") == "2"
 
 
 def _extension_lines(audio: Section) -> list[str]:

@@ -27,6 +27,9 @@ class RtpFault(Enum):
     UNPROTECT = "unprotect"
     """Not authentic, or seen before: SRTP refused it."""
 
+    SOURCE = "source"
+    """Of another source than the one that is listened to."""
+
     CSRC = "csrc"
     """It ends within its list of contributing sources."""
 

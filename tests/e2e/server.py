@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import aiohttp
+from aiortc import MediaStreamTrack
 from google.adk.agents import LlmAgent
 from google.adk.models.base_llm import BaseLlm
 
@@ -97,7 +98,12 @@ class Server:
 
     @asynccontextmanager
     async def call(
-        self, *, audio: str | None = "sendrecv", data: bool = True, **offer: Any
+        self,
+        *,
+        audio: str | None = "sendrecv",
+        video: MediaStreamTrack | None = None,
+        data: bool = True,
+        **offer: Any,
     ) -> AsyncIterator[Caller]:
         """A connected call; leaving it hangs up as a client does."""
         placed: dict[str, Any] = {}
@@ -108,7 +114,7 @@ class Server:
             placed.update(body)
             return str(body["sdp"])
 
-        async with RtcClient(place, audio=audio, data=data) as client:
+        async with RtcClient(place, audio=audio, video=video, data=data) as client:
             if data:
                 await client.wait_open()
             yield Caller(client, self.http, placed)

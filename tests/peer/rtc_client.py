@@ -130,6 +130,7 @@ class RtcClient:
         place: takes the offer SDP and returns the answer SDP.
         audio: direction of the audio section (``sendrecv``, ``recvonly``, ``sendonly``);
             None: no audio section.
+        video: a track whose frames are sent; None: no video section.
         data: open an ordered, reliable channel.
         change_offer: a last edit of the offer SDP before it is placed.
     """
@@ -139,6 +140,7 @@ class RtcClient:
         place: Callable[[str], Awaitable[str]],
         *,
         audio: str | None = "sendrecv",
+        video: MediaStreamTrack | None = None,
         data: bool = True,
         change_offer: Callable[[str], str] = lambda sdp: sdp,
     ) -> None:
@@ -162,6 +164,9 @@ class RtcClient:
             if hears:
                 receiver = self.pc.getTransceivers()[0].receiver
                 aiortc_internals.take_over_receiver(receiver, self._on_packet)
+        if video is not None:
+            self.pc.addTransceiver(video, direction="sendonly")
+        self.camera = video
         if data:
             self.channel = self.pc.createDataChannel("events")
             self.channel.on("message", self._on_message)
@@ -205,6 +210,8 @@ class RtcClient:
     async def close(self) -> None:
         """Hang up as a client does, with a DTLS close; may be called twice."""
         self.microphone.stop()
+        if self.camera is not None:
+            self.camera.stop()
         await self.pc.close()
         if self._connecting:
             await asyncio.wait(self._connecting)

@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from aiortc import MediaStreamTrack
+
 from rtc_server.media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from rtc_server.messages import ClientMessage, Ping, Pong, Ready, ServerMessage
 from rtc_server.metrics import Metrics
@@ -28,6 +30,8 @@ class RecordingSink:
         self.stream_ends = 0
         self.frames: list[tuple[PlayoutFrame, float]] = []
         self.messages: list[ClientMessage] = []
+        self.looks = True
+        self.pictures: list[tuple[bytes, float]] = []
         self.reply: Callable[[ServerMessage], None] = lambda message: None
 
     def on_audio(self, audio: UplinkAudio) -> None:
@@ -46,6 +50,12 @@ class RecordingSink:
         self.messages.append(message)
         if isinstance(message, Ping):
             self.reply(Pong(t=message.t))
+
+    def takes_pictures(self) -> bool:
+        return self.looks
+
+    def on_picture(self, jpeg: bytes) -> None:
+        self.pictures.append((jpeg, time.monotonic()))
 
     def pcm(self) -> bytes:
         """All of the uplink, 16 kHz mono s16."""
@@ -97,12 +107,13 @@ async def call(
     settings: Settings | None = None,
     *,
     audio: str | None = "sendrecv",
+    video: MediaStreamTrack | None = None,
     data: bool = True,
     change_offer: Callable[[str], str] = lambda sdp: sdp,
 ) -> AsyncIterator[tuple[Peer, RtcClient]]:
     """A connected call over real UDP; both sides are closed at the end."""
     peer = Peer(settings)
-    client = RtcClient(peer.place, audio=audio, data=data, change_offer=change_offer)
+    client = RtcClient(peer.place, audio=audio, video=video, data=data, change_offer=change_offer)
     try:
         async with client:
             await peer.connection.wait_connected()

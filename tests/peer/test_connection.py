@@ -230,8 +230,8 @@ async def test_all_of_a_bundle_flows_over_one_transport(first: str) -> None:
         assert {one.type for one in known} == {"host"}
 
 
-async def test_video_is_answered_inactive() -> None:
-    """An offer with audio and video is a voice call."""
+async def test_a_video_section_without_a_track_is_taken() -> None:
+    """It is there for a camera that is switched on later, and costs nothing until then."""
     peer = Peer()
     client = RtcClient(peer.place)
     client.pc.addTransceiver("video")
@@ -239,12 +239,13 @@ async def test_video_is_answered_inactive() -> None:
         await client.wait_open()
         kinds = [line for line in client.answer.splitlines() if line.startswith("m=")]
         assert [line.split()[0] for line in kinds] == ["m=audio", "m=video", "m=application"]
-        assert client.answer.count("a=inactive") == 1
+        assert client.answer.count("a=recvonly") == 1
         assert [one.currentDirection for one in client.pc.getTransceivers()] == [
             "sendrecv",
-            "inactive",
+            "sendonly",
         ]
         await until(lambda: len(peer.sink.audio) > 5)
+        assert not [one for one in threading.enumerate() if one.name.startswith("pictures")]
     await peer.close()
 
 

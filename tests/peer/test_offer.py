@@ -384,9 +384,11 @@ def test_garbage_raises_nothing_but_offer_errors() -> None:
 ANSWER = parse_offer(OFFER, max_candidates=0).sdp.replace("actpass", "active")
 
 
-def test_video_of_any_codec_is_answered_inactive_in_the_bundle() -> None:
+def test_video_of_an_unknown_codec_is_answered_inactive_in_the_bundle() -> None:
     """It shares the transport and costs nothing."""
-    offer = parse(sdp(SESSION, "a=group:BUNDLE 1 0 2\n", VIDEO, AUDIO, DATA))
+    video = VIDEO.replace("VP8", "VP9")
+    offer = parse(sdp(SESSION, "a=group:BUNDLE 1 0 2\n", video, AUDIO, DATA))
+    assert offer.video is None
     assert "video" not in offer.sdp
     answer = SessionDescription.parse(compose_answer(offer, ANSWER))
     assert [one.kind for one in answer.media] == ["video", "audio", "application"]
