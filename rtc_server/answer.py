@@ -161,6 +161,9 @@ class CutAnswer:
     tools_running: set[str]
     after_tool: bool
 
+    interrupted_ahead: bool = False
+    """The model has said that it is interrupted, and ADK will when its tool has returned."""
+
     @property
     def in_tool_round(self) -> bool:
         """A tool is at work, or has answered and the model has said nothing since."""

@@ -136,6 +136,11 @@ class Conversation:
                 self._on_user_transcript(event, now)
             case live.ModelTurnComplete():
                 self._on_turn_complete(now)
+            case live.ModelInterrupted(ahead=True):
+                if self._cut is None:
+                    self._cut_off(now)
+                if self._cut is not None:
+                    self._cut.interrupted_ahead = True
             case live.ModelInterrupted():
                 self._on_interrupted(now)
             case (
@@ -242,7 +247,12 @@ class Conversation:
 
     def tick(self, now: float) -> list[Action]:
         """Time went by; to be called a few times a second."""
-        if self._cut is not None and now - self._cut.since > self._boundary_timeout_s(self._cut):
+        cut = self._cut
+        if (
+            cut is not None
+            and not cut.interrupted_ahead
+            and now - cut.since > self._boundary_timeout_s(cut)
+        ):
             self._cut = None
             self._late_complete = True
         answer = self._answer
@@ -354,6 +364,8 @@ class Conversation:
         cut = self._cut
         if cut is not None:
             cut.since = now
+            if cut.interrupted_ahead:
+                return
             # The model closes a round of tools, unless it has something else to answer.
             if not cut.in_tool_round or self._question.is_open:
                 self._cut = None

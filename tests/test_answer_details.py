@@ -205,3 +205,51 @@ def test_every_message_is_json(stage: Stage) -> None:
     for one in stage.actions:
         if isinstance(one, ServerMessage):
             assert json.loads(one.to_json())["type"] == one.type
+
+
+# Interrupted while a tool is at work ----------------------------------------------
+
+
+def test_an_interruption_known_ahead_silences_the_answer_at_once(stage: Stage) -> None:
+    """And once only: what ADK holds back of that answer is discarded, to its interruption."""
+    stage.speak(2000)
+    stage.agent(live.ToolCalled("1", "look", {}))
+    stage.play(100)
+    stage.agent(live.ModelInterrupted(ahead=True))
+    assert stage.turns() == [(1, True)]
+    assert stage.play(100) == 0
+    stage.wait(40.0)  # as long as the tool takes
+    stage.agent(live.ToolReturned("1", "look", {}))
+    stage.speak(100)
+    stage.say("The cat")
+    stage.agent(live.ModelTurnComplete(), live.ModelInterrupted(), live.ModelTurnComplete())
+    assert stage.turns() == [(1, True)]
+    assert stage.play(200) == 0
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(400)
+    assert stage.turns() == [(1, True), (2, False)]
+
+
+def test_an_interruption_known_ahead_ends_what_the_user_has_cut_off_already(stage: Stage) -> None:
+    """The user typed over it first."""
+    stage.speak(2000)
+    stage.agent(live.ToolCalled("1", "look", {}))
+    stage.play(100)
+    stage.types("No.")
+    stage.agent(live.ModelInterrupted(ahead=True))
+    stage.agent(live.ToolReturned("1", "look", {}), live.ModelInterrupted())
+    assert stage.turns() == [(1, True)]
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(400)
+    assert stage.turns() == [(1, True), (2, False)]
+
+
+def test_a_cancelled_tool_does_not_hold_its_answer_open(stage: Stage) -> None:
+    """Nothing is to come of it."""
+    stage.agent(live.ToolCalled("1", "look", {}), live.ModelTurnComplete())
+    stage.agent(live.ToolCancelled("1", "look"))
+    stage.wait(6.0)
+    assert stage.turns() == [(1, False)]
+    assert [one["phase"] for one in stage.sent("tool")] == ["call", "cancelled"]

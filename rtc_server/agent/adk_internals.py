@@ -1,4 +1,6 @@
-"""What touches private names of ADK, read in google-adk 2.13.0; its test says what broke.
+"""What touches private names of ADK and Google's client; its tests say what broke.
+
+Read in google-adk 2.13.0 and google-genai 2.34.0.
 
 * ``utils/_sync_runner._use_executor_for_sync_callables`` runs synchronous tools, and only
   those, on an executor.  The public ``RunConfig.tool_thread_pool_config`` would do the same
@@ -8,20 +10,31 @@
 * ``Gemini._live_api_client`` is the client of live connections, made at its first use.
 * ``Client._api_client._websocket_ssl_ctx`` (google-genai) holds the arguments of
   ``websockets.connect`` for a client that was made already.
+* ``GeminiLlmConnection._gemini_session`` is the client's ``AsyncSession``, whose public
+  ``receive()`` awaits ``_receive()`` for every message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 from google.adk.models.base_llm import BaseLlm
+from google.adk.models.base_llm_connection import BaseLlmConnection
+from google.adk.models.gemini_llm_connection import GeminiLlmConnection
 from google.adk.models.google_llm import Gemini
 from google.adk.utils._sync_runner import _use_executor_for_sync_callables
 from google.genai import types
+from google.genai.live import AsyncSession
 
-__all__ = ["make_live_client", "notice_dead_network", "sync_tools_on"]
+__all__ = [
+    "genai_session",
+    "make_live_client",
+    "notice_dead_network",
+    "sync_tools_on",
+    "tap_receive",
+]
 
 
 def sync_tools_on(executor: ThreadPoolExecutor) -> AbstractContextManager[None]:
@@ -61,3 +74,20 @@ def make_live_client(model: BaseLlm) -> None:
         # The first is asked by ADK for the backend, the second opens live connections.
         _ = model.api_client
         _ = model._live_api_client
+
+
+def genai_session(connection: BaseLlmConnection) -> AsyncSession | None:
+    """The client's session below a connection to Gemini; None for another model's."""
+    if not isinstance(connection, GeminiLlmConnection):
+        return None
+    session: AsyncSession = connection._gemini_session
+    return session
+
+
+def tap_receive(
+    session: AsyncSession, receive: Callable[[], Awaitable[types.LiveServerMessage]]
+) -> Callable[[], Awaitable[types.LiveServerMessage]]:
+    """Let ``receive`` give the messages of ``session``; returns what gave them so far."""
+    original = session._receive
+    session._receive = receive  # type: ignore[assignment,method-assign]
+    return original

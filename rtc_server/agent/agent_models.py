@@ -28,6 +28,8 @@ from google.adk.models.registry import LLMRegistry
 
 from ..tracing import connecting_span
 from .adk_internals import notice_dead_network
+from .model_tap import ModelListener, tapped
+from .tool_watch import background_tools
 
 __all__ = [
     "AgentModels",
@@ -44,8 +46,8 @@ PING = {"ping_interval": 2, "ping_timeout": 2, "close_timeout": 1}
 _OBSERVED = "_rtc_server_observed"
 
 
-class ConnectionObserver(Protocol):
-    """Is told of the connections that a run opens."""
+class ConnectionObserver(ModelListener, Protocol):
+    """Is told of the connections that a run opens, and what the model says on them."""
 
     connects: int
     """How often a connection has been attempted for it, this time included."""
@@ -85,6 +87,8 @@ class AgentModels:
     """Name of the agent that speaks first."""
     observed: bool
     """Whether every connection will be told to the observer."""
+    background_tools: frozenset[str] = frozenset()
+    """Names of the tools whose results the models do not wait for."""
     is_fallback: bool = False
     """Whether this is the fallback, which stands for every model of the tree."""
 
@@ -146,16 +150,23 @@ def prepare_models(root: Any) -> AgentModels:
     """
     shared: dict[str, BaseLlm] = {}
     models: list[BaseLlm] = []
+    background: set[str] = set()
     first: str | None = None
     for agent in agents_under(root):
         if not isinstance(agent, LlmAgent):
             continue
         model = _shared_model(agent, shared)
         _observe(model)
+        background.update(background_tools(agent))
         first = first or agent.name
         if not any(model is one for one in models):
             models.append(model)
-    return AgentModels(tuple(models), first or str(root.name), observed=bool(models))
+    return AgentModels(
+        tuple(models),
+        first or str(root.name),
+        observed=bool(models),
+        background_tools=frozenset(background),
+    )
 
 
 def agents_under(root: Any) -> Iterator[BaseAgent]:
@@ -206,7 +217,10 @@ def _observe(model: BaseLlm) -> None:
             return
         chosen = await observer.connecting(llm_request, model)
         opened = connect(llm_request) if chosen is model else _connect_to(chosen, llm_request)
-        async with _told(observer, chosen.model, opened) as connection:
+        async with (
+            _told(observer, chosen.model, opened) as connection,
+            tapped(connection, observer),
+        ):
             yield connection
 
     # Past pydantic, which takes no attribute that is not a field.

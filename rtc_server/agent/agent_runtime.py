@@ -36,6 +36,7 @@ from .model_gate import ModelGates
 from .retry_rules import RetryRules
 from .session_store import SessionStore
 from .tool_errors import answer_tool_errors
+from .tool_watch import watch_tools
 from .written_behind_sessions import WriteRules, WrittenBehindSessions
 
 __all__ = ["AgentRuntime"]
@@ -101,6 +102,7 @@ class AgentRuntime:
         for one in agents_under(agent.app.root_agent):
             if isinstance(one, LlmAgent):
                 answer_tool_errors(one, metrics.agent_errors.labels("tool_failed").inc)
+                watch_tools(one)
         self._runner = Runner(app=agent.app, session_service=self.sessions.service)
         self._executor = ThreadPoolExecutor(_TOOL_THREADS, thread_name_prefix="tool")
         self._speaks_only = self.models.speaks_only

@@ -53,6 +53,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
 
     Args:
         on_audio_dropped: is told the seconds of audio that were dropped.
+        is_unwanted: says of the id of a tool's call whether its result is not for the model.
         clock: monotonic seconds.
     """
 
@@ -63,6 +64,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         max_requests: int = 1000,
         max_images: int = 8,
         on_audio_dropped: Callable[[float], None] = lambda _: None,
+        is_unwanted: Callable[[str | None], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
@@ -70,6 +72,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._max_requests = max_requests
         self._max_images = max_images
         self._on_audio_dropped = on_audio_dropped
+        self._is_unwanted = is_unwanted
         self._clock = clock
         self._requests: deque[_Waiting] = deque()
         self._available = asyncio.Event()
@@ -86,7 +89,21 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
             self.send(LiveRequest(close=True))
 
     def send_content(self, content: types.Content, partial: bool = False) -> None:
-        self.send(LiveRequest(content=content, partial=partial))
+        wanted = self._wanted(content)
+        if wanted is not None:
+            self.send(LiveRequest(content=wanted, partial=partial))
+
+    def _wanted(self, content: types.Content) -> types.Content | None:
+        """``content`` without the results of tools that the model has taken back."""
+        parts = content.parts or []
+        kept = [
+            part
+            for part in parts
+            if part.function_response is None or not self._is_unwanted(part.function_response.id)
+        ]
+        if len(kept) == len(parts):
+            return content
+        return content.model_copy(update={"parts": kept}) if kept else None
 
     def send_realtime(self, blob: types.Blob) -> None:
         self.send(_REALTIME.make(blob))

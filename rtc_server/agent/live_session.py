@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from types import TracebackType
@@ -60,6 +60,8 @@ from .model_stamp import ModelStamp
 from .retry_rules import RetryRules
 from .run_watch import RunWatch
 from .session_store import SessionStore
+from .tool_calls import ToolCalls
+from .tool_watch import ToolWatch
 
 if TYPE_CHECKING:
     from google.adk.agents.run_config import RunConfig
@@ -152,12 +154,17 @@ class LiveSession:
         self.speaks_only = modality == "text" and speaks_only
         """Whether this is a text call of a model that only speaks: its transcript is its text."""
 
+        self._calls = ToolCalls(models.background_tools)
+        self._tools = ToolWatch(self._calls, self._tell)
         self._queue = BoundedLiveRequestQueue(
-            audio_s=uplink_backlog_s, on_audio_dropped=self._count_dropped
+            audio_s=uplink_backlog_s,
+            on_audio_dropped=self._count_dropped,
+            is_unwanted=self._calls.is_cancelled,
         )
         self._joiner = PieceJoiner()
         self._is_activity_open = False  # push-to-talk
-        self._mapper = LiveEventMapper(cumulative_input=models.cumulative_input)
+        self._mapper = self._new_mapper(models)
+        self._is_interrupted_ahead = False
         self._events: asyncio.Queue[LiveEvent | None] = asyncio.Queue(_MAX_EVENTS)
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -343,6 +350,9 @@ class LiveSession:
         try:
             while not self._closing.is_set():
                 error = await self._watch.run(self._run)
+                for told in self._calls.run_over():
+                    await self._emit(told)
+                await self._end_interruption()
                 self._connections = 0
                 self._requests.clear()
                 self._release_gate(error)
@@ -426,7 +436,7 @@ class LiveSession:
             await self._sessions.close_open_turn(self._user_id, self._session_id, agent_name)
         if not self._models.observed:
             await self.connected()
-        with observing(self), sync_tools_on(self._executor):
+        with observing(self), self._tools.watching(), sync_tools_on(self._executor):
             run = self._runner.run_live(
                 user_id=self._user_id,
                 session_id=self._session_id,
@@ -472,6 +482,7 @@ class LiveSession:
                 self._choice.progressed()
             self._has_output = False
             if isinstance(event, ModelInterrupted):
+                self._is_interrupted_ahead = False
                 self._turn.interrupted(self._now())
             elif not self._mapper.is_answering:
                 self._turn.completed()
@@ -537,7 +548,7 @@ class LiveSession:
             return
         self._models = models
         self._handle = None
-        self._mapper = LiveEventMapper(cumulative_input=models.cumulative_input)
+        self._mapper = self._new_mapper(models)
         name = self._name_of(models)
         self._log.warning("the call goes on with the model %s", name)
         if models.is_fallback:
@@ -599,6 +610,7 @@ class LiveSession:
 
     async def _reconnecting(self) -> None:
         self._state = _State.RECONNECTING
+        await self._end_interruption()
         self._metrics.agent_reconnects.inc()
         self._count_failure()
         await self._tell_away()
@@ -634,7 +646,38 @@ class LiveSession:
         if self._connections == 0 and self._state is _State.CONNECTED:
             self._state = _State.RECONNECTING
 
+    # ModelListener --------------------------------------------------------------
+
+    def tool_calls_cancelled(self, ids: Sequence[str]) -> None:
+        """The model takes calls back: they are stopped, told of, and not answered."""
+        self._tools.cancel(ids)
+
+    def interrupted_ahead(self) -> None:
+        """The user has interrupted the model, while ADK waits for a tool."""
+        self._is_interrupted_ahead = True
+        self._tell(ModelInterrupted(ahead=True))
+
+    def urls_read(self, metadata: types.UrlContextMetadata) -> None:
+        """The model has read pages of the web."""
+        for told in self._mapper.urls_read(metadata):
+            self._tell(told)
+
+    async def _end_interruption(self) -> None:
+        """What was interrupted is over, although ADK will not say so any more."""
+        if self._is_interrupted_ahead:
+            self._is_interrupted_ahead = False
+            await self._emit(ModelInterrupted())
+
     # Events -------------------------------------------------------------------
+
+    def _new_mapper(self, models: AgentModels) -> LiveEventMapper:
+        return LiveEventMapper(cumulative_input=models.cumulative_input, calls=self._calls)
+
+    def _tell(self, event: LiveEvent) -> None:
+        """As :meth:`_emit`, where nothing can wait; lost on a caller who reads nothing."""
+        if not self._closing.is_set():
+            with contextlib.suppress(asyncio.QueueFull):
+                self._events.put_nowait(event)
 
     async def _emit(self, event: LiveEvent) -> None:
         if not self._closing.is_set():

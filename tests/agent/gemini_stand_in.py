@@ -46,6 +46,13 @@ class Connection:
             if key in message:
                 return message[key]
 
+    async def receive_any(self, *keys: str) -> dict[str, Any]:
+        """The next message of the client that has one of ``keys``, and is not audio."""
+        while True:
+            message: dict[str, Any] = json.loads(await self._socket.recv())
+            if any(key in message for key in keys) and "audio" not in str(message)[:200]:
+                return message
+
     async def text(self, words: str) -> None:
         """An answer in text."""
         turn = {"modelTurn": {"role": "model", "parts": [{"text": words}]}}
