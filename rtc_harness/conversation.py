@@ -197,11 +197,19 @@ class Conversation:
         return question.answer
 
     def has_begun_to_answer(self, question: Question) -> bool:
-        """Something new is being said or written since the end of ``question``."""
+        """Something new is being said or written since the end of ``question``.
+
+        What the server says nobody asked for is none of it, as soon as it says so.
+        """
         at = question.ended_at
         if self.text_call:
-            return any((one.first_text_at or 0.0) > at for one in self._answers.values())
-        return any(one.sound_after(at) is not None for one in [*self.ended, self._open])
+            begun = (one for one in self._answers.values() if not one.is_unasked)
+            return any((one.first_text_at or 0.0) > at for one in begun)
+        heard = [one for one in self.ended if not one.is_unasked]
+        given = next((one for one in self._answers.values() if one.ended_at is None), None)
+        if given is None or not given.is_unasked:
+            heard.append(self._open)
+        return any(one.sound_after(at) is not None for one in heard)
 
     def why_unanswered(self, question: Question) -> str:
         """What came instead of an answer, as the end of a sentence."""

@@ -86,6 +86,9 @@ class Conversation:
     last_activity_at: float = 0.0
     """When either side last spoke or wrote."""
 
+    user_said_at: float = 0.0
+    """When the user last wrote, or said what is more than a cough."""
+
     last_ended: Answer | None = None
     """The answer that ended last."""
 
@@ -101,6 +104,8 @@ class Conversation:
     """A transcript that came ahead of its audio."""
     _cut: CutAnswer | None = None
     """The answer that was cut off and that the model still speaks of, as far as is known."""
+    _prompted_at: float | None = None
+    """When a text that is not the user's was put to the agent, which has not answered it yet."""
     _late_complete: bool = False
     """A bare ``turn_complete`` would be that of the answer interrupted last."""
     _on_wire: bool = False
@@ -112,6 +117,11 @@ class Conversation:
 
     def __post_init__(self) -> None:
         self._absence = Absence(self.playout, self.rules.away_notice)
+
+    @property
+    def is_idle(self) -> bool:
+        """The agent is there, and neither speaks nor thinks."""
+        return self.state == "listening" and not self._absence.is_away
 
     # ------------------------------------------------------------------
     # What happens
@@ -183,10 +193,18 @@ class Conversation:
         self._question.speech_at = arrived_at
         self._question.speech_ms += duration_ms
         self.last_activity_at = arrived_at
+        if self._question.speech_ms >= Question.SPEECH_MS:
+            self.user_said_at = arrived_at
+
+    def on_prompt(self, text: str, now: float) -> list[Action]:
+        """A text that is not the user's goes to the agent: what it answers was not asked for."""
+        self._prompted_at = now
+        self._out.append(SendText(text))
+        return self._done()
 
     def on_user_text(self, text: str, now: float) -> list[Action]:
         """The user typed a text turn."""
-        self.last_activity_at = now
+        self.last_activity_at = self.user_said_at = now
         if self._open_answers():
             if self.rules.text_during_speech == "queue":
                 return self._queue_text(text)
@@ -204,7 +222,8 @@ class Conversation:
         self.last_activity_at = now
         has_begun = bool(self._open_answers())
         if not has_begun:
-            if not self._question.is_open or self._cut is not None:
+            is_asked = self._question.is_open or self._prompted_at is not None
+            if not is_asked or self._cut is not None:
                 return []
             self._begin(now)
         self._cut_off(now, has_begun=has_begun)
@@ -255,6 +274,8 @@ class Conversation:
         ):
             self._cut = None
             self._late_complete = True
+        if self._prompted_at is not None and now - self._prompted_at > self.rules.answer_timeout_s:
+            self._prompted_at = None
         answer = self._answer
         if self._absence.is_away:
             is_silent = not self._on_wire and not self._open_answers()
@@ -339,10 +360,11 @@ class Conversation:
             n = utterance.begin(given, self._question, self.answers)
         if event.final and n > self.answers:
             self._complete_heard(now)
-        self.last_activity_at = now
+        self.last_activity_at = self.user_said_at = now
         self._out.append(utterance.hear(event.text, final=event.final, language=event.language))
         if n > self.answers:  # it leads to an answer that has not begun
             self._question.transcribed = True
+            self._prompted_at = None  # the model has turned to the user
             self._timed_out = False
             if event.final:
                 self._question.endpoint_at = now
@@ -372,7 +394,8 @@ class Conversation:
             return
         if self._answer is None:
             late, self._late_complete = self._late_complete, False
-            if late or not (self._held_transcript or self._question.is_open):
+            prompted, self._prompted_at = self._prompted_at, None
+            if late or not (self._held_transcript or self._question.is_open) or prompted:
                 return
             self._begin(now)  # an answer without a word is still an answer, and ends
         answer = self._answer
@@ -393,6 +416,7 @@ class Conversation:
     def _on_interrupted(self, now: float) -> None:
         self._late_complete = True
         self._held_transcript = None
+        self._prompted_at = None
         if self._cut is not None:
             self._cut = None
             return
@@ -440,6 +464,8 @@ class Conversation:
         return max(1, self.answers)
 
     def _on_failed(self, event: live.AgentFailed, now: float) -> None:
+        if not event.keeps_question:
+            self._prompted_at = None
         if self._answer is None and self._question.is_open and not event.keeps_question:
             self._begin(now)  # the turn that was asked for is lost, and ends
         if self._answer is not None:
@@ -491,9 +517,13 @@ class Conversation:
             self._flush(now)
         self.answers += 1
         question = Question() if self._question.is_stale(now) else self._question
+        if self._prompted_at is None:
+            self._question = Question()
+        else:  # what the user has asked since then is answered after this
+            question = Question()
+            self._prompted_at = None
         answer = Answer(self.answers, question, now, now)
         self._answer = answer
-        self._question = Question()
         self._late_complete = False
         self._timed_out = False
         held, self._held_transcript = self._held_transcript, None
@@ -668,7 +698,7 @@ class Conversation:
         answer = self._answer
         if answer is not None and not (answer.is_pausing and self.playout.is_empty):
             return "thinking"
-        if self._question.is_open and not self._timed_out:
+        if self._prompted_at is not None or (self._question.is_open and not self._timed_out):
             return "thinking"
         is_heard = self._utterance.turn is not None and not self._timed_out
         if is_heard and self._question.speech_at is not None:

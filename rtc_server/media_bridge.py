@@ -31,6 +31,7 @@ from .checked_pictures import CheckedPictures
 from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
 from .headroom import Headroom
+from .idle_prompt import IdlePrompt
 from .media.away_notice import load_notice
 from .media.pcm import Framer
 from .media.piece_joiner import JOINED_PIECES
@@ -131,7 +132,8 @@ class MediaBridge:
         self._waiting: deque[float] = deque(maxlen=JOINED_PIECES)
         self._interrupted_at: float | None = None
         self._muted = False
-        self._idle_told = self._max_duration_told = False
+        self._idle_told = self._max_duration_told = self._is_draining = False
+        self._idle_prompt = IdlePrompt(settings.idle_prompt, settings.limits.idle_prompt_s)
         self._live: LiveSession | None = None
         self._history: HeardHistory | None = None
         self._early: deque[ClientMessage] = deque(maxlen=_EARLY_MESSAGES)
@@ -235,6 +237,7 @@ class MediaBridge:
         self, reason: Literal["drain", "max_duration", "idle"], seconds: float
     ) -> None:
         """Tell the caller that the call will end; nothing else changes."""
+        self._is_draining |= reason == "drain"
         self._send(GoAway(reason=reason, seconds=round(seconds, 1)))
 
     def _end_conversation(self) -> None:
@@ -266,7 +269,7 @@ class MediaBridge:
         async with live:
             self._live = live
             try:
-                self._start(live)
+                self._start()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read_agent(live), name="agent-events")
                     group.create_task(self._tick(), name="call-tick")
@@ -274,11 +277,11 @@ class MediaBridge:
                 self._pictures.close()
                 self._live = None
 
-    def _start(self, live: LiveSession) -> None:
+    def _start(self) -> None:
         self._perform(self._conversation.start(self._clock()))
         self.trace.ready()
         if self._settings.greeting and not self.identity.resumed:
-            live.send_text(self._settings.greeting)
+            self._perform(self._conversation.on_prompt(self._settings.greeting, self._clock()))
         while self._early:
             self.on_message(self._early.popleft())
 
@@ -298,6 +301,19 @@ class MediaBridge:
             now = self._clock()
             self._perform(self._conversation.tick(now))
             self._watch_limits(now)
+            self._prompt_if_idle(now)
+
+    def _prompt_if_idle(self, now: float) -> None:
+        talk = self._conversation
+        is_ending = self._idle_told or self._max_duration_told or self._is_draining
+        prompt = self._idle_prompt.due(
+            now,
+            quiet_since=talk.last_activity_at,
+            user_said_at=talk.user_said_at,
+            is_listening=talk.is_idle and not is_ending,
+        )
+        if prompt is not None:
+            self._perform(talk.on_prompt(prompt, now))
 
     def _watch_limits(self, now: float) -> None:
         limits = self._settings.limits
@@ -312,7 +328,11 @@ class MediaBridge:
                 self._max_duration_told = True
                 self.announce_end("max_duration", left)
         if limits.idle_s is not None:
-            left = self._conversation.last_activity_at + limits.idle_s - now
+            idle_since = self._idle_prompt.idle_since(
+                quiet_since=self._conversation.last_activity_at,
+                user_said_at=self._conversation.user_said_at,
+            )
+            left = idle_since + limits.idle_s - now
             if left > min(_GOAWAY_NOTICE_S, limits.idle_s / 2):
                 self._idle_told = False
             elif left <= 0:

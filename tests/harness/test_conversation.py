@@ -115,6 +115,32 @@ def test_turn_is_not_answered_by_speech_that_the_server_calls_unasked() -> None:
     assert answered(said, question).turn == 2
 
 
+@pytest.mark.parametrize("modality", ["audio", "text"])
+def test_unasked_speech_during_a_turn_is_neither_its_answer_nor_its_beginning(
+    modality: str,
+) -> None:
+    """A late greeting, or the answer to an idle prompt: begun, going on or over."""
+    said, question = conversation(modality), asked(10.0, modality)
+
+    def say(number: int, begin: float, response: float | None) -> None:
+        latency(said, number, response, begin)
+        if modality == "text":
+            said.on_message({"type": "text", "data": "Hello", "turn": number}, begin)
+        else:
+            hear(said, begin, begin + 0.5)
+
+    say(1, 10.2, None)
+    assert not said.has_begun_to_answer(question)
+    end_turn(said, 1, 10.8)
+    assert said.answer_to(question) is None
+    assert not said.has_begun_to_answer(question)
+    assert "nobody had asked for" in said.why_unanswered(question)
+    say(2, 11.0, 1000.0)
+    assert said.has_begun_to_answer(question)
+    end_turn(said, 2, 11.6)
+    assert answered(said, question).turn == 2
+
+
 def test_turn_is_answered_where_its_latency_comes_after_its_end() -> None:
     """Timings may arrive late; without any, the speech and its turn message are enough."""
     said, question = conversation(), asked(10.0)

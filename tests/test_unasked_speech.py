@@ -1,0 +1,130 @@
+"""What the agent says without being asked is told as that, whatever the user does meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rtc_server.actions import SendText
+from rtc_server.agent import live_events as live
+
+from .test_conversation import Stage
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def prompt(stage: Stage, text: str = "Greet the caller.") -> None:
+    stage.actions += stage.conversation.on_prompt(text, stage.now)
+
+
+def answer(stage: Stage, text: str = "Hello.") -> None:
+    stage.now += 0.5
+    stage.speak()
+    stage.say(text)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(600)
+
+
+def response_ms(stage: Stage) -> list[Any]:
+    """Of each answer so far; None: nobody asked for it."""
+    return [one.get("response_ms") for one in stage.sent("latency")]
+
+
+def test_prompt_goes_to_the_agent_and_not_to_the_caller(stage: Stage) -> None:
+    """Its answer is a turn like any other, without a response time; its words are nobody's."""
+    prompt(stage)
+    answer(stage)
+    assert stage.states()[:2] == ["listening", "thinking"]
+    assert stage.states()[-2:] == ["speaking", "listening"]
+    assert SendText("Greet the caller.") in stage.actions
+    assert stage.turns() == [(1, False)]
+    assert response_ms(stage) == [None]
+    assert {one["role"] for one in stage.sent("transcript")} == {"agent"}
+
+
+def test_speech_during_a_greeting_that_has_not_begun_is_not_answered_by_it(stage: Stage) -> None:
+    """The user's question keeps its time for the answer that follows."""
+    prompt(stage)
+    stage.user_speaks(600)
+    spoken_at = stage.now
+    answer(stage)
+    stage.user_says("What is new?")
+    asked_for = stage.now
+    stage.speak()
+    stage.play(20)
+    assert response_ms(stage)[0] is None
+    expected = (asked_for + 0.02 - spoken_at) * 1000
+    assert response_ms(stage)[1] == pytest.approx(expected, abs=1)
+
+
+def test_text_typed_before_the_greeting_has_begun_is_answered_after_it(stage: Stage) -> None:
+    """In the order in which the model was given both."""
+    prompt(stage)
+    stage.types("What is new?")
+    answer(stage)
+    answer(stage, "Nothing.")
+    assert [one is None for one in response_ms(stage)] == [True, False]
+
+
+@pytest.mark.parametrize("sign", [live.ModelInterrupted(), live.UserTranscript("Hey", final=False)])
+def test_model_that_turned_to_the_user_answers_the_user(stage: Stage, sign: Any) -> None:
+    """It was interrupted before it began to greet, or has understood words since."""
+    prompt(stage)
+    stage.user_speaks(600)
+    stage.agent(sign)
+    stage.user_says("Hey")
+    answer(stage)
+    assert [one is None for one in response_ms(stage)] == [False]
+
+
+def test_prompt_that_is_never_answered_is_forgotten_without_an_error(stage: Stage) -> None:
+    """Nobody waits for it; the next answer is the user's."""
+    prompt(stage)
+    stage.wait(31)
+    assert stage.conversation.state == "listening"
+    assert stage.sent("error") == []
+    stage.types("Hello?")
+    answer(stage)
+    assert response_ms(stage) != [None]
+
+
+def test_empty_answer_to_a_prompt_is_no_turn(stage: Stage) -> None:
+    """A model may have nothing to say to it."""
+    prompt(stage)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.turns() == []
+    assert stage.conversation.state == "listening"
+
+
+def test_interrupt_discards_the_greeting_to_come(stage: Stage) -> None:
+    """As it does an answer that was asked for."""
+    prompt(stage)
+    stage.actions += stage.conversation.on_user_interrupt(stage.now)
+    answer(stage)
+    assert stage.turns() == [(1, True)]
+    assert stage.sent("latency") == []
+
+
+def test_prompt_lost_with_the_model_does_not_claim_the_next_answer(stage: Stage) -> None:
+    """The user's question after the failure is answered as such."""
+    prompt(stage)
+    stage.agent(live.AgentFailed("agent_lost", "Gone.", retryable=True))
+    stage.types("Hello?")
+    answer(stage)
+    assert len(response_ms(stage)) == 1
+    assert response_ms(stage)[0] is not None
+
+
+def test_cough_is_not_something_the_user_said(stage: Stage) -> None:
+    """The idle prompt waits for words, typed or spoken."""
+    stage.user_speaks(100)
+    assert stage.conversation.user_said_at == 0.0
+    stage.user_speaks(200)
+    assert stage.conversation.user_said_at == pytest.approx(stage.now)
+    stage.now += 5
+    stage.types("Hello")
+    assert stage.conversation.user_said_at == stage.now
