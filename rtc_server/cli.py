@@ -136,6 +136,9 @@ _udp_ports_option = _option(
     callback=_port_range,
     help="UDP ports of media; any free one by default.",
 )
+_fallback_option = _option(
+    "--fallback-model", help="Model asked when the agent's own cannot be reached."
+)
 _secret_option = _option(
     "--auth-secret",
     help="Secret of the call tokens, 32 bytes or more; better set by the environment.",
@@ -258,7 +261,7 @@ def main() -> None:
     default=_DEFAULTS.limits.tool_s,
     help="How long a tool of the agent may take; then the model is told that it failed.",
 )
-@_option("--fallback-model", help="Model asked when the agent's own cannot be reached.")
+@_fallback_option
 @_option(
     "--ask-again",
     is_flag=True,
@@ -406,6 +409,7 @@ def token(user_id: str, session_id: str | None, ttl: float, auth_secret: str | N
 @_port_option
 @_udp_ports_option
 @_secret_option
+@_fallback_option
 def doctor(agent: str, **options: Any) -> None:
     """Check what calls need, and say what to mend.
 

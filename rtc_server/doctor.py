@@ -67,6 +67,8 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
     yield check_secret(settings)
     yield check_agent(settings.agent)
     yield check_keys(settings.agent, environ)
+    if settings.fallback_model is not None:
+        yield check_fallback(settings.fallback_model)
 
 
 def check_opus() -> Finding:
@@ -239,6 +241,17 @@ def check_agent(spec: str) -> Finding:
     except ConfigurationError as error:
         return _broken("agent", str(error))
     return _ok("agent", f"{loaded.name} loads.")
+
+
+def check_fallback(name: str) -> Finding:
+    """Whether the model that is asked when the agent's own is away can be used."""
+    from .agent.loader import load_fallback
+
+    try:
+        load_fallback(name, "")
+    except ConfigurationError as error:
+        return _broken("fallback", str(error))
+    return _ok("fallback", f"{name} can be asked.")
 
 
 def check_keys(spec: str, environ: Mapping[str, str]) -> Finding:

@@ -119,6 +119,17 @@ def test_an_agent_that_does_not_load_is_broken() -> None:
     assert finding.state is State.BROKEN
 
 
+def test_a_fallback_that_cannot_be_asked_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.delenv(key, raising=False)
+    assert doctor.check_fallback("no-such-model").state is State.BROKEN
+    assert doctor.check_fallback("gemini-live-2.5-flash").state is State.BROKEN
+    monkeypatch.setenv("GOOGLE_API_KEY", "SENTINEL")
+    finding = doctor.check_fallback("gemini-live-2.5-flash")
+    assert finding.state is State.OK
+    assert "SENTINEL" not in finding.words
+
+
 def test_the_command_says_a_line_each_and_fails_if_anything_is_broken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -36,6 +36,7 @@ from .model_gate import ModelGates
 from .retry_rules import RetryRules
 from .session_store import SessionStore
 from .tool_errors import answer_tool_errors
+from .tool_limits import bound_tools
 from .tool_watch import watch_tools
 from .written_behind_sessions import WriteRules, WrittenBehindSessions
 
@@ -96,12 +97,10 @@ class AgentRuntime:
         self._fallback = None if name is None else load_fallback(name, self.models.first_agent)
         self._ask_again = settings.ask_again or agent.ask_again
         self._gates = ModelGates(metrics, breaker)
-        self._options = LiveOptions(
-            settings, agent_name=agent.name, agent=agent.run_config, models=self.models.models
-        )
         for one in agents_under(agent.app.root_agent):
             if isinstance(one, LlmAgent):
-                answer_tool_errors(one, metrics.agent_errors.labels("tool_failed").inc)
+                bound_tools(one, settings.limits.tool_s)
+                answer_tool_errors(one, lambda code: metrics.agent_errors.labels(code).inc())
                 watch_tools(one)
         self._runner = Runner(app=agent.app, session_service=self.sessions.service)
         self._executor = ThreadPoolExecutor(_TOOL_THREADS, thread_name_prefix="tool")

@@ -49,11 +49,14 @@ class LoadedAgent:
     """A turn that was lost with the connection to the model is put to it again."""
 
     @classmethod
-    def from_object(cls, name: str, target: Any, run_config: Any = None) -> LoadedAgent:
+    def from_object(
+        cls, name: str, target: Any, run_config: Any = None, *, ask_again: bool = False
+    ) -> LoadedAgent:
         """``target``, an ADK agent, node or app, under ``name``.
 
         Args:
             run_config: an ADK ``RunConfig`` or a dictionary of its fields, for every call.
+            ask_again: a turn that was lost may be put to the model again.
 
         Raises:
             AgentLoadError: it is something else, or its model cannot be used.
@@ -66,7 +69,7 @@ class LoadedAgent:
             kind = type(target).__name__
             raise AgentLoadError(f"The agent {name} is a {kind}, not an ADK agent or app.")
         _check_models(name, app)
-        return cls(name, app, _run_config_fields(name, run_config))
+        return cls(name, app, _run_config_fields(name, run_config), ask_again)
 
 
 def load_agent(spec: str) -> LoadedAgent:
@@ -132,10 +135,11 @@ def _load_folder(spec: str, path: Path) -> LoadedAgent:
         target = loader.load_agent(name)
     except (Exception, SystemExit) as error:  # whatever importing somebody's agent raises
         raise _explain(spec, folder, error) from error
-    modules = (sys.modules.get(one) for one in (f"{name}.agent", name))
-    found = (_run_config_in(one) for one in modules if one is not None)
+    modules = [sys.modules[one] for one in (f"{name}.agent", name) if one in sys.modules]
+    found = (_run_config_in(one) for one in modules)
     run_config = next((one for one in found if one is not None), None)
-    return LoadedAgent.from_object(name, target, run_config)
+    ask_again = any(_asks_again(one) for one in modules)
+    return LoadedAgent.from_object(name, target, run_config, ask_again=ask_again)
 
 
 def _load_attribute(spec: str) -> LoadedAgent:
@@ -159,13 +163,20 @@ def _load_attribute(spec: str) -> LoadedAgent:
             raise AgentLoadError(f"The module {module_name} has no {attribute}.")
         target = getattr(target, one)
     name = getattr(target, "name", attribute)
-    return LoadedAgent.from_object(name, target, _run_config_in(module))
+    return LoadedAgent.from_object(
+        name, target, _run_config_in(module), ask_again=_asks_again(module)
+    )
 
 
 def _run_config_in(module: ModuleType) -> Any:
     """What a module says of its agent's live runs; None where it says nothing."""
     found = getattr(module, "run_config", None)
     return None if isinstance(found, ModuleType) else found  # a submodule of that name
+
+
+def _asks_again(module: ModuleType) -> bool:
+    """Whether a module says ``ask_again = True``."""
+    return getattr(module, "ask_again", False) is True
 
 
 def _run_config_fields(name: str, run_config: Any) -> dict[str, Any]:

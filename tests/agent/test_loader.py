@@ -330,3 +330,19 @@ def test_module_named_run_config_is_not_one(make_folder: MakeFolder) -> None:
     folder = make_folder(f"{textwrap.dedent(AGENT)}\nfrom . import run_config")
     (folder / "run_config.py").touch()
     assert load_agent(str(folder)).run_config == {}
+
+
+@pytest.mark.parametrize("file", ["agent.py", "__init__.py"])
+def test_agent_that_may_be_asked_again_says_so_beside_itself(
+    make_folder: MakeFolder, file: str
+) -> None:
+    """``ask_again = True``; what is not said is no."""
+    source = textwrap.dedent(AGENT)
+    assert load_agent(str(make_folder(f"{source}\nask_again = True", file))).ask_again
+
+
+def test_agent_that_says_nothing_is_not_asked_again(make_folder: MakeFolder) -> None:
+    """By folder and by attribute."""
+    folder = make_folder(textwrap.dedent(AGENT))
+    assert not load_agent(str(folder)).ask_again
+    assert not load_agent(f"{folder.name}.agent:root_agent").ask_again
