@@ -14,7 +14,7 @@ from tests.browser.stand_in_server import StandInServer
 
 __all__ = ["open_blank_page"]
 
-STYLES = ("base.css", "transcript.css", "panel.css")
+STYLES = ("base.css", "transcript.css", "doings.css", "panel.css")
 
 
 @asynccontextmanager
@@ -47,6 +47,7 @@ async def open_blank_page(
         color_scheme=color_scheme,
         device_scale_factor=scale,
         permissions=list(permissions),
+        reduced_motion="reduce",
     )
     try:
         page = await context.new_page()

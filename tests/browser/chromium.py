@@ -34,6 +34,9 @@ AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 LOCAL_SCHEMES = {"blob", "data", "about"}
 
 
+Role = Literal["user", "agent", "tool", "note", "code", "sources", "thought", "image", "picture"]
+
+
 class CallPage:
     """The call page in a browser; the locators say what is what on it."""
 
@@ -54,7 +57,7 @@ class CallPage:
         self.interrupt = page.locator("#interrupt")
         self.message = page.get_by_role("textbox", name="Message")
 
-    def rows(self, role: Literal["user", "agent", "tool", "note"]) -> Locator:
+    def rows(self, role: Role) -> Locator:
         return self.transcript.locator(f"[data-role={role}]")
 
     async def begin_anew(self) -> None:

@@ -146,6 +146,71 @@ async def _tool_unfolded(stage: Stage) -> None:
     await expect(stage.page.rows("tool").first.locator("pre")).to_have_count(2)
 
 
+PLOT = (
+    "iVBORw0KGgoAAAANSUhEUgAAAKAAAABgCAMAAACt+YmrAAAACVBMVEX19vlQUFA2VtQlybBxAAAAXklEQVR42u3PwQ"
+    "kAMAwDsdD9h+4GfRlCE90ClqskSZKkCZ1ngICAgICAgICAgIAZYNsRQEBAQEBAQEBAQEDAlcD0MCAgICAgICAgIGD0"
+    "CCAgICAgICAgICAgIODHwAvbGS9ZCu2n6AAAAABJRU5ErkJggg=="
+)
+"""A PNG: bars."""
+CODE = "trains = [175, 155]\nprint(min(trains))"
+
+
+async def _doings(stage: Stage) -> None:
+    """All that an agent does beside talking, after another one has taken over."""
+    call, page = stage.call, stage.page
+    await page.type(QUESTION)
+    call.send("agent", name="travel agent")
+    call.send("thought", text="They want to leave on Saturday. ", turn=1)
+    call.send("thought", text="Two trains go.", turn=1)
+    call.send("tool", phase="call", id="1", name="book_seat", args=ARGS, long_running=True)
+    call.send("tool", phase="progress", id="1", name="book_seat", result={"step": "asking"})
+    call.send("tool", phase="call", id="2", name="get_prices", args=ARGS)
+    failed = {"error": "no prices today"}
+    call.send("tool", phase="result", id="2", name="get_prices", result=failed, failed=True)
+    call.send("code", turn=1, phase="call", language="PYTHON", code=CODE)
+    call.send("code", turn=1, phase="result", outcome="ok", output="155\n")
+    call.send("text", data="The fastest train takes 155 minutes.", turn=1)
+    call.send("image", turn=1, mime_type="image/png", data=PLOT)
+    sources = [
+        {"uri": "https://trains.example/lisbon", "title": "Trains to Lisbon"},
+        {"uri": "https://weather.example/", "title": "weather.example"},
+        {"title": "A timetable of paper"},
+    ]
+    call.send("grounding", turn=1, queries=["trains to Lisbon"], sources=sources)
+    call.send("artifact", name="ticket.pdf", version=1)
+    call.send("turn", turn=1, turn_complete=True, interrupted=False)
+    await expect(page.rows("agent")).to_have_attribute("data-final", "true", timeout=TIMEOUT_MS)
+    for row in (page.rows("thought"), page.rows("code")):
+        await row.locator("summary").click()
+    await expect(page.rows("code").locator("pre")).to_have_count(2)
+    await expect(page.rows("image").locator("img")).to_be_visible()
+
+
+async def _question(stage: Stage) -> None:
+    """The agent asks for a yes, and sees through the camera; its model has been away."""
+    page = stage.page.page
+    await stage.start_audio()
+    await _speak(stage)
+    await page.locator("#camera").click()
+    await expect(page.locator("#eyes")).to_be_visible(timeout=TIMEOUT_MS)
+    stage.call.send("model", state="away")
+    await stage.notices("model_away")
+    stage.call.send("model", state="back")
+    await expect(stage.page.notice).to_be_hidden()
+    stage.call.send(
+        "confirm",
+        id="7",
+        name="book_seat",
+        hint="A seat on AP 131 on Saturday, 09:39, for 24.90 euros. It cannot be given back.",
+        args={"train": "AP 131", "seats": 1},
+        payload={"window": True},
+        seconds=60,
+    )
+    stage.call.send("confirm", id="8", name="send_mail", seconds=60)
+    await expect(page.locator("#question")).to_be_visible(timeout=TIMEOUT_MS)
+    await expect(page.locator("#question-more")).not_to_be_empty()
+
+
 async def _answering(stage: Stage) -> None:
     """A text answer that is under way can be stopped."""
     await _text_conversation(stage)
@@ -357,6 +422,8 @@ SCENES: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "empty": _empty,
     "text-conversation": _text_conversation,
     "tool-unfolded": _tool_unfolded,
+    "doings": _doings,
+    "question": _question,
     "answering": _answering,
     "first-listening": _first_listening,
     "listening": _listening,

@@ -263,7 +263,7 @@ async def test_tab_goes_through_the_page_in_the_order_in_which_it_is_read(
         bar = ["new", "panel-toggle", "more", "settings-open"]
         order = await tab_through(stage.page.page)
         assert order[: 2 + len(bar)] == ["skip", *bar, "scroll"]
-        assert order[-4:] == ["text", "mute", "interrupt", "hangup"]
+        assert order[-6:] == ["text", "mute", "camera", "screen", "interrupt", "hangup"]
 
 
 async def test_all_of_a_call_is_done_by_keys(browser: Browser, server: StandInServer) -> None:

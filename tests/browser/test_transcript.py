@@ -10,88 +10,21 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.browser.chromium import CallPage, open_call_page
-from tests.browser.stand_in_server import StandInServer
+from tests.browser.conversation_page import Conversation, open_conversation
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
 
-SET_UP = """async () => {
-  const { Transcript } = await import("/page/transcript.js");
-  const { TranscriptView } = await import("/page/transcript_view.js");
-  document.querySelector("#transcript").remove();
-  const style = document.createElement("link");
-  style.rel = "stylesheet";
-  style.href = "/page/transcript.css";
-  document.head.append(style);
-  await new Promise((resolve) => style.addEventListener("load", resolve));
-  const list = document.createElement("ol");
-  list.id = "transcript";
-  list.className = "transcript";
-  document.querySelector("section").append(list);
-  globalThis.now = new Date(2026, 0, 2, 14, 3, 5).getTime();
-  globalThis.Transcript = Transcript;
-  globalThis.TranscriptView = TranscriptView;
-  globalThis.events = [];
-  globalThis.open = (stored) => {
-    globalThis.transcript = new Transcript({ now: () => now });
-    if (stored) transcript.restore(stored);
-    transcript.addEventListener("change", ({ detail: { entry, kind } }) =>
-      events.push([kind, entry.role, entry.text]));
-    transcript.addEventListener("final", ({ detail }) => events.push(["final", detail.words]));
-    list.replaceChildren();
-    globalThis.view?.close();
-    globalThis.view = new TranscriptView(transcript, list);
-  };
-  open();
-  transcript.beginCall();
-}"""
 
-
-class Conversation:
-    """A transcript and its view, in a page; messages are given to it by name."""
-
-    def __init__(self, call_page: CallPage) -> None:
-        self.call_page = call_page
-        self.page = call_page.page
-        self.rows = call_page.rows
-        self.list = call_page.transcript
-
-    async def take(self, type: str, **fields: Any) -> None:
-        await self.page.evaluate("(message) => transcript.take(message)", {"type": type, **fields})
-
-    async def hear(self, text: str, *, turn: int = 1, final: bool = True) -> None:
-        await self.take("transcript", role="user", text=text, final=final, turn=turn)
-
-    async def say(self, text: str, *, turn: int = 1, final: bool = True) -> None:
-        await self.take("transcript", role="agent", text=text, final=final, turn=turn)
-
-    async def answer(self, text: str, *, turn: int = 1) -> None:
-        await self.take("text", data=text, turn=turn)
-
-    async def end(self, turn: int = 1, **fields: Any) -> None:
-        ends = {"turn_complete": True, "interrupted": False, **fields}
-        await self.take("turn", turn=turn, **ends)
-
-    async def run(self, script: str, argument: Any = None) -> Any:
-        return await self.page.evaluate(script, argument)
-
-    async def entries(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = await self.page.evaluate("transcript.entries")
-        return found
-
-    async def drawn(self) -> None:
-        """Wait until the frame after the next has begun."""
-        await self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def opened(browser: Browser) -> AsyncIterator[Conversation]:
+    async with open_conversation(browser) as conversation:
+        yield conversation
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def talk(browser: Browser, server: StandInServer) -> AsyncIterator[Conversation]:
-    async with open_call_page(browser, server.url) as page:
-        conversation = Conversation(page)
-        await conversation.run(SET_UP)
-        yield conversation
+async def talk(opened: Conversation) -> Conversation:
+    await opened.begin_anew()
+    return opened
 
 
 # -- the model -----------------------------------------------------------------------------

@@ -61,6 +61,9 @@ NOT_OURS = ", ".join(
         "#announcer",  # what was said, whole
         ".words *, p.words",  # what was said
         ".row.tool :is(code, .result, pre)",
+        ".row.code :is(code, .result, pre, .label)",
+        ".thought-text, .links *, .queries q",
+        "#question-hint, #question-args",
         ".code-bar > span",
         "select",  # the names of devices
         "time",  # the browser's own words
@@ -68,7 +71,11 @@ NOT_OURS = ", ".join(
         ".panel .names dd",
     ]
 )
-SERVERS_WORDS = ["The server is full.", "The agent cannot be reached. Please call again later."]
+SERVERS_WORDS = [
+    "The server is full.",
+    "The agent cannot be reached. Please call again later.",
+    "travel agent",
+]
 
 
 @asynccontextmanager
@@ -87,7 +94,7 @@ async def open_translated(
         await route.fulfill(body=script, content_type="text/javascript", headers=HEADERS)
 
     context = await browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, permissions=["microphone"]
+        viewport={"width": size[0], "height": size[1]}, permissions=["microphone", "camera"]
     )
     try:
         await context.add_init_script(HOOKS)

@@ -16,10 +16,10 @@
  * @typedef {{type: "turn", turn: number, turn_complete: boolean, interrupted: boolean,
  *   heard_ms?: number, heard_text?: string}} Turn
  * @typedef {{type: "tool", phase: "call" | "progress" | "result" | "cancelled", id: string,
- *   name: string, args?: unknown, result?: unknown, long_running?: boolean,
+ *   name: string, args?: unknown, result?: unknown, long_running?: boolean, failed?: boolean,
  *   truncated?: boolean}} Tool
  * @typedef {{type: "confirm", id: string, name: string, hint?: string, args?: unknown,
- *   payload?: unknown, seconds: number}} Confirm
+ *   payload?: unknown, seconds: number, truncated?: boolean}} Confirm
  * @typedef {{type: "client_tool", id: string, name: string, args: unknown,
  *   seconds: number}} ClientToolCall
  * @typedef {{type: "thought", text: string, turn: number}} Thought
@@ -28,6 +28,7 @@
  * @typedef {{type: "code", turn: number, phase: "call" | "result", language?: string,
  *   code?: string, outcome?: string, output?: string, truncated?: boolean}} Code
  * @typedef {{type: "image", turn: number, mime_type: string, data: string}} Picture
+ * @typedef {{type: "file", turn: number, uri: string, mime_type?: string, name?: string}} FileLink
  * @typedef {{type: "artifact", name: string, version: number}} Artifact
  * @typedef {{type: "model", state: "away" | "back", name?: string}} Model
  * @typedef {{type: "session_state", delta: Record<string, unknown>}} SessionState
@@ -55,6 +56,7 @@
  * @property {Grounding} grounding
  * @property {Code} code
  * @property {Picture} image
+ * @property {FileLink} file
  * @property {Artifact} artifact
  * @property {Model} model
  * @property {SessionState} session_state
@@ -86,6 +88,7 @@ export const MESSAGE_TYPES = new Set([
   "grounding",
   "code",
   "image",
+  "file",
   "artifact",
   "model",
   "session_state",

@@ -7,16 +7,18 @@
 import { Call, CallProblem, Line } from "../client/call.js";
 import { Composer } from "./composer.js";
 import { Controls } from "./controls.js";
-import { sayingCopied } from "./copy_button.js";
 import { byId } from "./elements.js";
-import { download, fileName } from "./exports.js";
+import { Eyes } from "./eyes.js";
+import { Header } from "./header.js";
 import { plainText } from "./markdown.js";
 import { Notice } from "./notice.js";
 import { Panel } from "./panel.js";
 import { Preferences } from "./preferences.js";
+import { Questions } from "./questions.js";
+import { Scroller } from "./scroller.js";
 import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
-import { PAGE, WORDS, answeredIn, nowUsing } from "./strings.js";
+import { WORDS, answered, answeredIn, goesOnWith, nowUsing, unanswered } from "./strings.js";
 import { tab } from "./storage.js";
 import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./transcript_view.js";
@@ -24,15 +26,12 @@ import { translate } from "./translate.js";
 
 /** @typedef {import("../client/call.js").Status} Status */
 /** @typedef {import("../client/call.js").Config} Config */
-/** @typedef {ReturnType<typeof setTimeout>} Timer */
 /** @typedef {import("../client/call.js").ServerMessage} ServerMessage */
 /** @typedef {import("../client/call.js").MicrophoneChange} MicrophoneChange */
 
 const TRANSCRIPT_KEY = "rtc.transcript";
 const SESSION_KEY = "rtc.transcript.session";
 const TOKEN_KEY = "rtc.token";
-/** How long New conversation waits for the second click. */
-const REALLY_MS = 4_000;
 
 class App {
   #preferences = new Preferences();
@@ -43,24 +42,18 @@ class App {
   #controls = new Controls();
   #composer = new Composer();
   #settings = new Settings(this.#preferences, this.#call.canChooseSpeaker);
+  #header = new Header(this.#transcript);
+  #eyes = new Eyes(this.#call);
+  #questions = new Questions();
+  #scroller = new Scroller(byId("scroll", HTMLElement), byId("transcript", HTMLElement));
 
-  #agent = byId("agent", HTMLElement);
-  #scroll = byId("scroll", HTMLElement);
   #empty = byId("empty", HTMLElement);
   #latency = byId("latency", HTMLElement);
-  #sayCopied = sayingCopied((isCopied) => {
-    const button = byId("copy-transcript", HTMLButtonElement);
-    button.textContent = isCopied ? WORDS.copied : PAGE.copyTranscript;
-    this.#announce(isCopied ? WORDS.copied : "");
-  });
-  #new = byId("new", HTMLButtonElement);
   #announcer = byId("announcer", HTMLElement);
 
   #agentState = "initializing";
-  /** Runs while New conversation waits for the second click. @type {Timer | undefined} */
-  #reallyTimer;
-  #followsEnd = true;
-  #scrolledTo = 0;
+  /** Whether the call waits for the agent's model. */
+  #isModelAway = false;
   /** Whether the browser is asking the person for the microphone. */
   #isStarting = false;
   /** Whether the person has started audio, and not hung up since. */
@@ -87,7 +80,7 @@ class App {
     this.#listenToTranscript();
     this.#listenToCall();
     this.#listenToPerson();
-    this.#listenToHeader();
+    this.#listenToQuestions();
     this.#onTranscriptChanged();
     this.#call.setSpeaker(this.#preferences.choices.speaker).catch(() => {}); // used when it comes
     this.#call.start({ microphone: false });
@@ -117,7 +110,7 @@ class App {
 
   /** @param {Config} config */
   #onConfig({ agent, page }) {
-    this.#showAgent(agent);
+    this.#header.showAgent(agent);
     if (page === undefined) return;
     if (this.#page === "") this.#page = page;
     this.#isStale = this.#page !== page;
@@ -161,7 +154,16 @@ class App {
         this.#show();
         break;
       case "agent":
-        this.#showAgent(message.name);
+        this.#header.showAgent(message.name);
+        break;
+      case "model":
+        this.#onModel(message);
+        break;
+      case "confirm":
+        this.#questions.ask(message);
+        break;
+      case "tool":
+        if (message.phase === "cancelled") this.#questions.withdraw(message.id);
         break;
       case "latency":
         if (message.response_ms !== undefined) this.#showLatency(message.response_ms);
@@ -186,12 +188,30 @@ class App {
   /** @param {{agent: string, resumed: boolean}} ready */
   #onReady({ agent, resumed }) {
     this.#agentState = "initializing"; // a connection that is gone back to says nothing anew
+    this.#isModelAway = false;
     this.#show();
-    this.#showAgent(agent);
+    this.#header.showAgent(agent);
     const isForgotten = !resumed && !this.#transcript.isEmpty && this.#wasHeld;
     this.#transcript.beginCall();
     if (isForgotten) this.#transcript.addNote(WORDS.forgotten);
     this.#wasHeld = true;
+  }
+
+  /**
+   * The model is away, and the call waits for it; or it, or another one, is back.
+   *
+   * @param {{state: string, name?: string}} model
+   */
+  #onModel({ state, name }) {
+    this.#isModelAway = state === "away";
+    if (this.#isModelAway) {
+      this.#notice.show("model_away");
+    } else {
+      if (this.#notice.code === "model_away" || this.#notice.code === "said") this.#notice.hide();
+      if (name) this.#notice.show("model", { message: goesOnWith(name), isPassing: true });
+      else this.#announce(WORDS.modelBack);
+    }
+    this.#show();
   }
 
   /** @param {Status} status */
@@ -200,6 +220,7 @@ class App {
       this.#stage.hearAgent(null);
       this.#stage.hearOwn(null);
     }
+    if (line !== Line.UP) this.#questions.withdrawAll(); // who asked is gone
     if (line === Line.DIALLING) this.#notice.countDown(this.#notice.isCounting ? 0 : null);
     if (line === Line.UP) {
       this.#wantsAudio = audio;
@@ -324,10 +345,11 @@ class App {
       this.#call.mute(this.#preferences.choices.holdToTalk || this.#isMutedByHand);
       this.#show();
     });
-    this.#scroll.addEventListener("scroll", () => this.#noteScroll());
-    const sizes = new ResizeObserver(() => this.#scrollToEnd());
-    sizes.observe(this.#scroll);
-    sizes.observe(byId("transcript", HTMLElement));
+    when(this.#header, "new", () => this.#beginAnew());
+    when(this.#header, "uncopied", () => this.#notice.show("copy_failed"));
+    when(this.#header, "news", (words) => this.#announce(words));
+    when(this.#eyes, "problem", (code) => this.#notice.show(code));
+    when(this.#eyes, "news", (words) => this.#announce(words));
     addEventListener("pagehide", () => this.#store());
     document.addEventListener("visibilitychange", () => this.#store());
     addEventListener("pageshow", (event) => {
@@ -335,21 +357,21 @@ class App {
     });
   }
 
-  #listenToHeader() {
-    /** @type {(id: string, handle: () => void) => void} */
-    const onClick = (id, handle) =>
-      byId(id, HTMLButtonElement).addEventListener("click", () => handle());
-    onClick("new", () => this.#askToBeginAnew());
-    onClick("copy-transcript", () => this.#copyTranscript());
-    onClick("download-text", () =>
-      download(this.#transcript.toText(), fileName("txt"), "text/plain"),
-    );
-    onClick("download-json", () => {
-      const json = JSON.stringify(this.#transcript.toJson(), null, 2);
-      download(json, fileName("json"), "application/json");
+  #listenToQuestions() {
+    this.#questions.addEventListener("asked", () => {
+      const isRead = byId("question", HTMLElement).contains(document.activeElement);
+      if (!isRead) this.#announce(WORDS.isAsked); // who types is not torn away
     });
-    onClick("download-text", () => byId("menu", HTMLElement).hidePopover());
-    onClick("download-json", () => byId("menu", HTMLElement).hidePopover());
+    this.#questions.addEventListener("answer", (event) => {
+      const { asked, confirmed, payload } = /** @type {CustomEvent} */ (event).detail;
+      this.#call.confirm(asked.id, confirmed, payload);
+      this.#transcript.addNote(answered(asked.name, confirmed));
+    });
+    this.#questions.addEventListener("expired", (event) => {
+      const { asked } = /** @type {CustomEvent} */ (event).detail;
+      this.#transcript.addNote(unanswered(asked.name));
+      this.#announce(unanswered(asked.name));
+    });
   }
 
   /** @param {boolean} muted */
@@ -376,7 +398,7 @@ class App {
       this.#notice.show("no_room");
       return false;
     }
-    this.#followsEnd = true;
+    this.#scroller.follow();
     this.#transcript.addTyped(text);
     return true;
   }
@@ -389,27 +411,6 @@ class App {
     } catch {
       this.#notice.show("picture_failed");
     }
-  }
-
-  /** What is forgotten does not come back: where there is something, it takes a second click. */
-  #askToBeginAnew() {
-    if (this.#transcript.isEmpty || this.#reallyTimer !== undefined) {
-      this.#showReally(false);
-      this.#beginAnew();
-      return;
-    }
-    this.#showReally(true);
-    this.#announce(WORDS.reallyNew);
-  }
-
-  /** @param {boolean} asks */
-  #showReally(asks) {
-    clearTimeout(this.#reallyTimer);
-    this.#reallyTimer = asks ? setTimeout(() => this.#showReally(false), REALLY_MS) : undefined;
-    const words = asks ? WORDS.really : PAGE.newConversation;
-    this.#new.ariaLabel = words;
-    this.#new.classList.toggle("asks", asks);
-    byId("new-text", HTMLElement).textContent = words;
   }
 
   #beginAnew() {
@@ -425,16 +426,6 @@ class App {
     this.#composer.focus();
   }
 
-  async #copyTranscript() {
-    try {
-      await navigator.clipboard.writeText(this.#transcript.toText());
-      this.#sayCopied();
-    } catch {
-      byId("menu", HTMLElement).hidePopover();
-      this.#notice.show("copy_failed");
-    }
-  }
-
   // ------------------------------------------------------------------ showing
 
   #show() {
@@ -443,6 +434,7 @@ class App {
     if (line === Line.DIALLING) state = "connecting";
     else if (line === Line.WAITING) state = "reconnecting";
     else if (line === Line.DOWN) state = "ended";
+    else if (this.#isModelAway) state = "away";
     // A text call does not listen or speak.
     let words = state;
     if (!hasAudio && state === "listening") words = "ready";
@@ -457,12 +449,6 @@ class App {
       holdToTalk,
       answering: line === Line.UP && (state === "speaking" || state === "thinking"),
     });
-  }
-
-  /** @param {string} name */
-  #showAgent(name) {
-    this.#agent.textContent = name;
-    document.title = name;
   }
 
   /** @param {number} responseMs */
@@ -487,19 +473,6 @@ class App {
       const { entry, words } = /** @type {CustomEvent} */ (event).detail;
       this.#announce(entry.streamed ? `${WORDS.agent}: ${plainText(entry.text)}` : words);
     });
-  }
-
-  /** The newest row is kept in sight, unless the person has scrolled up. */
-  #noteScroll() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
-    const isNearEnd = scrollHeight - scrollTop - clientHeight < 80;
-    // Words that came since the page scrolled by itself are not a person scrolling up.
-    if (isNearEnd || scrollTop < this.#scrolledTo) this.#followsEnd = isNearEnd;
-    this.#scrolledTo = scrollTop;
-  }
-
-  #scrollToEnd() {
-    if (this.#followsEnd) this.#scroll.scrollTop = this.#scroll.scrollHeight;
   }
 
   #onTranscriptChanged() {

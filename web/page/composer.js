@@ -11,7 +11,7 @@ const GROWS_BY_ITSELF = CSS.supports("field-sizing", "content");
 
 /**
  * Events: `text`, with what was typed in `detail`, which stays in the field where the event is
- * cancelled; `picture`, with a file that was chosen, pasted or dropped.
+ * cancelled; `picture`, with a file that was chosen, pasted, or dropped anywhere on the page.
  */
 export class Composer extends EventTarget {
   #form = byId("composer", HTMLFormElement);
@@ -34,8 +34,15 @@ export class Composer extends EventTarget {
     byId("attach", HTMLButtonElement).addEventListener("click", () => this.#picture.click());
     this.#picture.addEventListener("change", () => this.#takeChosen());
     this.#text.addEventListener("paste", (event) => this.#takePicture(event, event.clipboardData));
-    this.#form.addEventListener("dragover", (event) => event.preventDefault());
-    this.#form.addEventListener("drop", (event) => this.#takePicture(event, event.dataTransfer));
+    // A file that is dropped beside the field would take the place of the page, and of the call.
+    for (const type of ["dragover", "drop"]) {
+      document.addEventListener(type, (event) => {
+        const { dataTransfer } = /** @type {DragEvent} */ (event);
+        if (!dataTransfer?.types.includes("Files")) return; // text goes into a field by itself
+        event.preventDefault();
+        if (type === "drop") this.#takePicture(event, dataTransfer);
+      });
+    }
     if (!GROWS_BY_ITSELF) addEventListener("resize", () => this.#grow()); // or a phone was turned
   }
 

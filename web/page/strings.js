@@ -25,6 +25,14 @@ export const PAGE = Object.freeze({
   send: "Send",
   attach: "Send a picture",
   dismiss: "Dismiss",
+  camera: "Show your camera to the agent",
+  screen: "Share your screen with the agent",
+  flip: "Other camera",
+  fold: "Hide the preview; the agent still sees it",
+  args: "Arguments",
+  yes: "Yes, do it",
+  no: "No",
+  payload: "Details that go with a yes (JSON)",
   hangUp: "Hang up",
   stop: "Stop",
   stopHint: "Stop the answer (Esc)",
@@ -76,6 +84,7 @@ export const STATES = Object.freeze({
   speaking: "Speaking",
   ready: "Ready",
   answering: "Answering",
+  away: "Agent is away",
   muted: "Muted",
   hold: "Hold to talk",
 });
@@ -213,6 +222,72 @@ export const PROBLEMS = Object.freeze(
       advice: "The agent hears nothing now. Plug it in again and the call goes on.",
       picture: "microphone-missing",
     },
+    camera_denied: {
+      title: "The browser was not allowed to use the camera.",
+      advice: "Allow it beside the page's address, then switch the camera on again.",
+      picture: "camera-off",
+    },
+    camera_missing: {
+      title: "No camera was found.",
+      advice: "Plug one in, or send a picture.",
+      picture: "camera-off",
+    },
+    camera_busy: {
+      title: "The camera cannot be opened.",
+      advice: "Another program may be using it: close that, then try again.",
+      picture: "camera-off",
+    },
+    camera_insecure: {
+      title: "Browsers give the camera only to pages on https or localhost.",
+      advice: "Open the page by such an address. Pictures can be sent here.",
+      picture: "locked",
+    },
+    camera_failed: {
+      title: "The camera could not be opened.",
+      advice: "Try again, or send a picture.",
+      picture: "camera-off",
+    },
+    camera_lost: {
+      title: "The camera was unplugged or taken away.",
+      advice: "The agent sees nothing now.",
+      picture: "camera-off",
+    },
+    screen_denied: {
+      title: "Nothing is shared.",
+      advice:
+        "If you did choose something, the system may keep the browser from recording the screen.",
+      picture: "camera-off",
+    },
+    screen_unsupported: {
+      title: "This browser cannot share a screen.",
+      advice: "Send a screenshot as a picture instead.",
+      picture: "camera-off",
+    },
+    screen_missing: {
+      title: "There is nothing that could be shared.",
+      advice: "",
+      picture: "camera-off",
+    },
+    screen_busy: {
+      title: "The system does not let the browser record this.",
+      advice: "Try another window, or the whole screen.",
+      picture: "camera-off",
+    },
+    screen_failed: {
+      title: "The screen could not be shared.",
+      advice: "Try again, or send a screenshot as a picture.",
+      picture: "camera-off",
+    },
+    video_refused: {
+      title: "This agent does not look at video.",
+      advice: "Send a picture instead.",
+      picture: "camera-off",
+    },
+    model_away: {
+      title: "The agent's model cannot be reached just now.",
+      advice: "Stay on the line: the call goes on as soon as it is back. What is said now is lost.",
+      picture: "agent-failed",
+    },
     sound_blocked: {
       title: "The browser holds the sound back until you click.",
       advice: "",
@@ -268,7 +343,9 @@ export const WORDS = Object.freeze({
   interrupted: "interrupted",
   notHeard: "not heard",
   running: "…",
+  runningLong: "… goes on in the background",
   cancelled: "cancelled",
+  failed: "failed",
   noResult: "no result",
   shortened: "shortened",
   args: "Arguments",
@@ -276,6 +353,23 @@ export const WORDS = Object.freeze({
   copyAnswer: "Copy answer",
   copyCode: "Copy code",
   code: "Code",
+  codeResult: "Result",
+  sources: "Sources",
+  searchedFor: "Searched for",
+  thought: "Thoughts",
+  cameraSeen: "The agent sees your camera, about one picture a second.",
+  screenSeen: "The agent sees what you share, about one picture a second.",
+  cameraOn: "Camera on",
+  cameraOff: "Camera off",
+  screenOn: "Screen shared",
+  screenOff: "Screen no longer shared",
+  noEyes: "This agent does not look at video.",
+  modelBack: "The agent is back",
+  isAsked: "The agent asks for your permission, above the message field.",
+  notJson: "This is not JSON.",
+  agentsPicture: "Picture in the answer",
+  yourPicture: "Your picture",
+  newWindow: "(opens in a new window)",
   table: "Table",
   taskDone: "Done",
   taskOpen: "To do",
@@ -353,6 +447,62 @@ export function nowUsing(label) {
 }
 
 /**
+ * "The agent goes on with another model, gemini-live."
+ *
+ * @param {string} model
+ */
+export function goesOnWith(model) {
+  return `The agent goes on with another model, ${model}.`;
+}
+
+/**
+ * "May the agent use book_flight?"
+ *
+ * @param {string} tool
+ */
+export function mayGoOn(tool) {
+  return `May the agent use ${tool}?`;
+}
+
+/**
+ * "Counts as no in 58 s."
+ *
+ * @param {number} seconds
+ */
+export function countsAsNo(seconds) {
+  return `Counts as no in ${seconds} s.`;
+}
+
+/**
+ * "2 more questions", or nothing.
+ *
+ * @param {number} number
+ */
+export function moreQuestions(number) {
+  if (number < 1) return "";
+  return number === 1 ? "1 more question" : `${number} more questions`;
+}
+
+/**
+ * "You allowed book_flight."
+ *
+ * @param {string} tool
+ * @param {boolean} confirmed
+ */
+export function answered(tool, confirmed) {
+  return confirmed ? `You allowed ${tool}.` : `You did not allow ${tool}.`;
+}
+
+/**
+ * "Nobody answered in time: book_flight was not allowed."
+ *
+ * @param {string} tool
+ */
+export function unanswered(tool) {
+  return `Nobody answered in time: ${tool} was not allowed.`;
+}
+
+/**
  * "Trying again in 4 s."
  *
  * @param {number} seconds
@@ -404,6 +554,45 @@ export function clockTime(at) {
  */
 export function pictureSent(mimeType, bytes) {
   return `Picture sent (${mimeType}, ${Math.max(1, Math.round(bytes / 1000))} KB)`;
+}
+
+/**
+ * "Picture (image/png, 84 KB)", of the agent's
+ *
+ * @param {string} mimeType
+ * @param {number} bytes
+ */
+export function pictureShown(mimeType, bytes) {
+  return `Picture (${mimeType}, ${Math.max(1, Math.round(bytes / 1000))} KB)`;
+}
+
+/**
+ * "report.pdf (application/pdf)"
+ *
+ * @param {string} name
+ * @param {string} mimeType  may be empty
+ */
+export function fileAt(name, mimeType) {
+  return mimeType ? `${name} (${mimeType})` : name;
+}
+
+/**
+ * "Saved report.pdf, version 2."
+ *
+ * @param {string} name
+ * @param {number} version  counted from 0
+ */
+export function savedAs(name, version) {
+  return version > 0 ? `Saved ${name}, version ${version + 1}.` : `Saved ${name}.`;
+}
+
+/**
+ * "flights goes on."
+ *
+ * @param {string} agent  that took over from another one
+ */
+export function goesOn(agent) {
+  return `${agent} goes on.`;
 }
 
 /**
