@@ -20,7 +20,7 @@ class CallOffer:
     agent: str | None = None
     modality: Literal["audio", "text"] | None = None
     run_config: Mapping[str, Any] = field(default_factory=dict)
-    client_tools: Sequence[Mapping[str, Any]] = ()
+    client_tools: Sequence[Mapping[str, Any]] = field(default_factory=list)
     """Declarations of tools that run on the client: ``name``, ``description``, ``parameters``."""
     peer_is_loopback: bool = False
     call_id: str | None = None

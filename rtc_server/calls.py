@@ -202,6 +202,7 @@ class Calls:
             resumed=stored.resumed,
             peer_is_loopback=offer.peer_is_loopback,
             run_config=offer.run_config,
+            client_tools=offer.client_tools,
         )
         return identity, parsed
 

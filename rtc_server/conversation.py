@@ -25,6 +25,7 @@ from .actions import Action, InterruptModel, RenewModel, SendText, Spoken
 from .agent import live_events as live
 from .answer import Answer, CutAnswer, Question
 from .answer_details import AnswerPart, ToolEvent, about_agent, about_part, about_tool
+from .caller_messages import caller_message
 from .media.away_notice import AwayNotice
 from .media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
 from .messages import Error, ServerMessage, State, Text, Transcript, Turn
@@ -184,6 +185,9 @@ class Conversation:
                 self._absence.away(event.patience_s, now)
             case live.ModelBack():
                 self._out += self._absence.back(event.name, now)
+            case live.ConfirmationAsked() | live.ClientToolCalled():
+                self.last_activity_at = now
+                self._out.append(caller_message(event))
             case live.AgentFailed():
                 self._on_failed(event, now)
         return self._done()

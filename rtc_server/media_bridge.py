@@ -27,6 +27,7 @@ from .agent.heard_history import HeardHistory
 from .agent.live_events import AgentFailed, SpeechStored
 from .agent.live_session import LiveSession
 from .call_trace import CallTrace
+from .caller_messages import NO_SUCH_TOOL_CALL, NOBODY_ASKED
 from .checked_pictures import CheckedPictures
 from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
@@ -41,6 +42,8 @@ from .messages import (
     Activity,
     ClientMessage,
     ClientText,
+    ClientToolResult,
+    Confirmation,
     Error,
     GoAway,
     Interrupt,
@@ -86,6 +89,7 @@ class CallIdentity:
     resumed: bool
     peer_is_loopback: bool
     run_config: Mapping[str, Any]
+    client_tools: Sequence[Mapping[str, Any]] = ()
 
 
 class MediaBridge:
@@ -264,6 +268,7 @@ class MediaBridge:
             session_id=identity.session_id,
             modality=identity.modality,
             run_config=identity.run_config,
+            client_tools=identity.client_tools,
             call_id=identity.call_id,
         )
         async with live:
@@ -415,6 +420,12 @@ class MediaBridge:
                 self._take_activity(state)
             case SessionState(delta):
                 self._change_state(delta)
+            case Confirmation(id, confirmed, payload):
+                if not self._live.questions.answer_confirmation(id, confirmed, payload):
+                    self._send(NOBODY_ASKED)
+            case ClientToolResult(id, result, error):
+                if not self._live.questions.answer_tool(id, result, error):
+                    self._send(NO_SUCH_TOOL_CALL)
 
     def takes_pictures(self) -> bool:
         """Whether a frame of the caller's video would reach the agent now."""

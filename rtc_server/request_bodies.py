@@ -16,6 +16,7 @@ from aiohttp import web
 from .auth import Caller, is_identifier
 from .call_service import CallOffer
 from .errors import BadRequest, CandidateError, Forbidden
+from .offered_tools import read_client_tools
 
 __all__ = ["read_candidates", "read_json", "read_offer"]
 
@@ -70,6 +71,7 @@ def read_offer(
     caller: Caller | None,
     *,
     allow_run_config: Sequence[str] = (),
+    allow_client_tools: bool = False,
     is_loopback: bool = False,
 ) -> CallOffer:
     """The offer that a body makes on behalf of ``caller``.
@@ -77,11 +79,13 @@ def read_offer(
     Args:
         caller: whom the token speaks for; None: the server asks for none.
         allow_run_config: fields of ADK's ``RunConfig`` that an offer may set.
+        allow_client_tools: every caller may declare tools, not only one on this machine.
         is_loopback: the request comes from this machine.
 
     Raises:
         BadRequest: a field is missing, of the wrong type, or not allowed.
-        Forbidden: the offer names another user or session than the token.
+        Forbidden: the offer names another user or session than the token, or declares
+            tools where it may not.
     """
     kind = body.get("type")
     if kind == "answer":
@@ -110,6 +114,7 @@ def read_offer(
         agent=agent,
         modality=_read_modality(body),
         run_config=_read_run_config(body, allow_run_config),
+        client_tools=read_client_tools(body, allowed=allow_client_tools or is_loopback),
         peer_is_loopback=is_loopback,
     )
 

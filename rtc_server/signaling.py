@@ -159,6 +159,7 @@ class _Api:
             await read_json(request),
             caller,
             allow_run_config=self._settings.allow_run_config,
+            allow_client_tools=self._settings.allow_client_tools,
             is_loopback=_is_loopback(request),
         )
         placed = await self._calls.place(offer)

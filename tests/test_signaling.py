@@ -86,6 +86,7 @@ class TestOffer:
                     "agent": "local",
                     "modality": "text",
                     "run_config": {"max_llm_calls": 7},
+                    "client_tools": [{"name": "beep", "description": "Beeps."}],
                     "of the future": [1],
                 }
             )
@@ -98,12 +99,24 @@ class TestOffer:
                     agent="local",
                     modality="text",
                     run_config={"max_llm_calls": 7},
+                    client_tools=[{"name": "beep", "description": "Beeps."}],
                     peer_is_loopback=True,
                 )
             ]
 
+    async def test_tools_of_the_client_are_for_loopback_unless_the_operator_allows_them(
+        self, web_dir: Path
+    ) -> None:
+        offer = {**OFFER, "client_tools": [{"name": "beep", "description": "Beeps."}]}
+        from_afar = {"X-Forwarded-For": "192.0.2.1"}
+        for allowed in (False, True):
+            async with serving(web_dir, allow_client_tools=allowed) as site:
+                assert (await site.post(offer)).status == 201
+                response = await site.post(offer, headers=from_afar)
+                assert response.status == (201 if allowed else 403)
+
     async def test_fields_that_are_null_are_absent(self, site: Site) -> None:
-        names = ("session_id", "user_id", "agent", "modality", "run_config")
+        names = ("session_id", "user_id", "agent", "modality", "run_config", "client_tools")
         response = await site.post({**OFFER, **dict.fromkeys(names)})
         assert response.status == 201
         assert site.calls.offers[0].session_id is None
@@ -141,6 +154,8 @@ class TestOffer:
             ({"modality": "video"}, '"modality"'),
             ({"modality": ["audio"]}, '"modality"'),
             ({"run_config": []}, '"run_config"'),
+            ({"client_tools": {}}, '"client_tools"'),
+            ({"client_tools": [{"name": "a b"}]}, '"client_tools[0].name"'),
             ({"run_config": {"http_options": {}}}, '"http_options"'),
             ({"run_config": {"\n": {}}}, '"run_config"'),
         ],

@@ -282,6 +282,7 @@ class TestWire:
             sdp="v=0\r\n",
             user_id="ann",
             run_config={"a": ["\ud800", {"b": None}]},
+            client_tools=[{"name": "beep", "description": "Beeps."}],
             peer_is_loopback=True,
             call_id="c",
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 from unittest import mock
@@ -114,6 +114,7 @@ class LoopBackRuntime(AgentRuntime):
         session_id: str,
         modality: Literal["audio", "text"],
         run_config: Mapping[str, Any] | None = None,
+        client_tools: Sequence[Mapping[str, Any]] = (),
         call_id: str = "",
     ) -> LiveSession:
         """A stand-in, which has all that the bridge uses of a live session."""

@@ -7,6 +7,8 @@ Read in google-adk 2.13.0 and google-genai 2.34.0.
   outside live mode; in live mode it also runs every asynchronous tool in a thread with a
   new event loop, where what belongs to the server's loop (an HTTP session, an MCP
   connection, a lock) fails.
+* ``FunctionTool._require_confirmation`` and ``McpTool._require_confirmation`` say whether a
+  tool may need a yes, before there are arguments to ask it about.
 * ``Gemini._live_api_client`` is the client of live connections, made at its first use.
 * ``Client._api_client._websocket_ssl_ctx`` (google-genai) holds the arguments of
   ``websockets.connect`` for a client that was made already.
@@ -24,6 +26,7 @@ from google.adk.models.base_llm import BaseLlm
 from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.gemini_llm_connection import GeminiLlmConnection
 from google.adk.models.google_llm import Gemini
+from google.adk.tools.base_tool import BaseTool
 from google.adk.utils._sync_runner import _use_executor_for_sync_callables
 from google.genai import types
 from google.genai.live import AsyncSession
@@ -31,6 +34,7 @@ from google.genai.live import AsyncSession
 __all__ = [
     "genai_session",
     "make_live_client",
+    "may_require_confirmation",
     "notice_dead_network",
     "sync_tools_on",
     "tap_receive",
@@ -91,3 +95,11 @@ def tap_receive(
     original = session._receive
     session._receive = receive  # type: ignore[assignment,method-assign]
     return original
+
+
+def may_require_confirmation(tool: BaseTool) -> bool:
+    """Whether ``tool`` may need the caller's yes; a tool that says nothing of it may not."""
+    return bool(getattr(tool, "_require_confirmation", False)) or (
+        type(tool).check_require_confirmation is not BaseTool.check_require_confirmation
+        and not hasattr(tool, "_require_confirmation")
+    )

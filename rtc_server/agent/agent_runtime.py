@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -27,7 +27,9 @@ from ..metrics import Metrics
 from ..settings import Settings
 from .adk_internals import make_live_client
 from .agent_models import agents_under, prepare_models
+from .caller_questions import CallerQuestions
 from .circuit_breaker import BreakerRules
+from .confirmation import ask_the_caller
 from .heard_history import HeardHistory
 from .live_run_config import LiveOptions, Modality, live_run_config
 from .live_session import LiveSession
@@ -101,6 +103,7 @@ class AgentRuntime:
             if isinstance(one, LlmAgent):
                 bound_tools(one, settings.limits.tool_s)
                 answer_tool_errors(one, lambda code: metrics.agent_errors.labels(code).inc())
+                ask_the_caller(one)
                 watch_tools(one)
         self._runner = Runner(app=agent.app, session_service=self.sessions.service)
         self._executor = ThreadPoolExecutor(_TOOL_THREADS, thread_name_prefix="tool")
@@ -155,6 +158,7 @@ class AgentRuntime:
         session_id: str,
         modality: Literal["audio", "text"],
         run_config: Mapping[str, Any] | None = None,
+        client_tools: Sequence[Mapping[str, Any]] = (),
         call_id: str = "",
     ) -> LiveSession:
         """The agent's side of a call, to be entered with ``async with``.
@@ -163,6 +167,7 @@ class AgentRuntime:
             user_id, session_id: as :meth:`SessionStore.open` returned them.
             modality: of the call.
             run_config: fields of ADK's ``RunConfig``, already found to be allowed.
+            client_tools: declarations of the caller's own tools, already checked.
             call_id: for log messages.
 
         Raises:
@@ -187,6 +192,11 @@ class AgentRuntime:
             executor=self._executor,
             metrics=self._metrics,
             retry=self._retry,
+            questions=CallerQuestions(
+                client_tools,
+                confirm_s=self._settings.limits.confirm_s,
+                client_tool_s=self._settings.limits.client_tool_s,
+            ),
         )
 
     def check_run_config(self, run_config: Mapping[str, Any] | None) -> None:

@@ -135,22 +135,24 @@ class ToolProgressed:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationAsked:
-    """A tool waits for the caller's yes or no."""
+    """A tool waits for the caller's yes or no, for ``seconds``."""
 
     id: str
     name: str
     args: Mapping[str, Any]
+    seconds: float
     hint: str | None = None
     payload: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClientToolCalled:
-    """The agent calls a tool that runs on the client."""
+    """The agent calls a tool that runs on the client, which has ``seconds`` for it."""
 
     id: str
     name: str
     args: Mapping[str, Any]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

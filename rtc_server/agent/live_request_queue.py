@@ -209,6 +209,10 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
             return None
         return taker.exception()
 
+    def __bool__(self) -> bool:
+        """True, also while it is empty: ADK asks a queue that way whether there is one."""
+        return True
+
     def __len__(self) -> int:
         return len(self._requests)
 

@@ -20,6 +20,8 @@ from ..media.piece_joiner import PieceJoiner
 from ..metrics import Metrics
 from .adk_internals import sync_tools_on
 from .agent_models import AgentModels, observing
+from .caller_questions import CallerQuestions, asking
+from .client_tools import equip
 from .failures import (
     ASK_AGAIN,
     ASKED_AGAIN,
@@ -127,6 +129,7 @@ class LiveSession:
         executor: ThreadPoolExecutor,
         metrics: Metrics,
         retry: RetryRules,
+        questions: CallerQuestions | None = None,
     ) -> None:
         self._runner = runner
         self._sessions = sessions
@@ -150,6 +153,10 @@ class LiveSession:
         self._metrics = metrics
         self._retry = retry
         self._vad_is_off = vad_is_off(options.run_config(modality, offered=offered))
+
+        self.questions = questions if questions is not None else CallerQuestions()
+        """What tools wait for the caller to say."""
+        self.questions.open(self._emit, self._tool_call_abandoned)
 
         self.speaks_only = modality == "text" and speaks_only
         """Whether this is a text call of a model that only speaks: its transcript is its text."""
@@ -317,6 +324,7 @@ class LiveSession:
 
     def interrupt(self) -> bool:
         """Make the model stop speaking; False if it cannot be told to."""
+        self.questions.withdraw()
         can = self._models.is_cascade or self._vad_is_off
         if not can or self._state is not _State.CONNECTED:
             return False
@@ -436,7 +444,12 @@ class LiveSession:
             await self._sessions.close_open_turn(self._user_id, self._session_id, agent_name)
         if not self._models.observed:
             await self.connected()
-        with observing(self), self._tools.watching(), sync_tools_on(self._executor):
+        with (
+            observing(self),
+            asking(self.questions),
+            self._tools.watching(),
+            sync_tools_on(self._executor),
+        ):
             run = self._runner.run_live(
                 user_id=self._user_id,
                 session_id=self._session_id,
@@ -593,6 +606,7 @@ class LiveSession:
     async def connecting(self, request: LlmRequest, model: BaseLlm) -> BaseLlm:
         """ADK opens a connection; one that it reopens by itself is told of and paced."""
         self.connects += 1
+        equip(request, self.questions)
         if not any(request is one for one in self._requests):
             self._requests.append(request)
         else:
@@ -651,10 +665,17 @@ class LiveSession:
     def tool_calls_cancelled(self, ids: Sequence[str]) -> None:
         """The model takes calls back: they are stopped, told of, and not answered."""
         self._tools.cancel(ids)
+        self.questions.take_back(ids)
+
+    def _tool_call_abandoned(self, id: str) -> None:
+        told = self._calls.abandoned(id)
+        if told is not None:
+            self._tell(told)
 
     def interrupted_ahead(self) -> None:
         """The user has interrupted the model, while ADK waits for a tool."""
         self._is_interrupted_ahead = True
+        self.questions.withdraw()
         self._tell(ModelInterrupted(ahead=True))
 
     def urls_read(self, metadata: types.UrlContextMetadata) -> None:
@@ -680,6 +701,8 @@ class LiveSession:
                 self._events.put_nowait(event)
 
     async def _emit(self, event: LiveEvent) -> None:
+        if isinstance(event, ModelInterrupted):
+            self.questions.withdraw()
         if not self._closing.is_set():
             await self._events.put(event)
 

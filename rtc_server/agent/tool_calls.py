@@ -141,6 +141,11 @@ class ToolCalls:
                 told.append(ToolCancelled(id, call.name))
         return told
 
+    def abandoned(self, id: str) -> ToolCancelled | None:
+        """Nothing will answer the call, whose task is gone; None if that is known already."""
+        call = self._calls.pop(id, None)
+        return None if call is None else ToolCancelled(id, call.name)
+
     def is_cancelled(self, id: str | None) -> bool:
         """Whether the model has taken this call back."""
         return id in self._cancelled

@@ -21,15 +21,17 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
+from .background_tools import behavior_as_written
 from .live_events import LiveEvent
 from .tool_calls import StreamEnd, ToolCalls
 
-__all__ = ["ToolWatch", "background_tools", "watch_tools"]
+__all__ = ["CANCELLED", "ToolWatch", "background_tools", "watch_tools"]
 
 logger = logging.getLogger(__name__)
 
 _WATCHED = "_rtc_server_watched"
-_CANCELLED = {"status": "cancelled"}
+CANCELLED = {"status": "cancelled"}
+"""The response of a call that was taken back, for the session's history alone."""
 
 _STOP_S = 1.0
 """A tool that ignores its cancellation is waited for that long."""
@@ -106,9 +108,9 @@ class ToolWatch:
         if not task.done():
             logger.warning("a tool goes on although its call was cancelled")
             task.add_done_callback(_read_result)
-            return dict(_CANCELLED)
+            return dict(CANCELLED)
         if task.cancelled() and self.is_cancelled(id):
-            return dict(_CANCELLED)
+            return dict(CANCELLED)
         return task.result()
 
     async def stream(self, id: str, start: Callable[[], Any]) -> Any:
@@ -170,7 +172,7 @@ def watch_tools(agent: LlmAgent) -> None:
         if watch is None or id is None or not watch.is_here or type(tool) is BaseTool:
             return None
         if watch.is_cancelled(id):
-            return dict(_CANCELLED)
+            return dict(CANCELLED)
         if _is_streaming(tool):
             watch.stream_began(id)
         _wrap(tool)
@@ -184,8 +186,9 @@ def background_tools(agent: LlmAgent) -> Iterator[str]:
     for one in agent.tools:
         if isinstance(one, BaseTool):
             non_blocking = one.response_scheduling is not None
-            if one.behavior is not None:
-                non_blocking = one.behavior is types.Behavior.NON_BLOCKING
+            behavior = behavior_as_written(one)
+            if behavior is not None:
+                non_blocking = behavior is types.Behavior.NON_BLOCKING
             if non_blocking or _is_streaming(one):
                 yield one.name
         elif inspect.isasyncgenfunction(one):

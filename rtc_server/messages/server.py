@@ -223,6 +223,8 @@ class Confirm(ServerMessage):
     args: Any = None
     payload: Any = None
     seconds: float
+    truncated: bool | None = None
+    """``args`` or ``payload`` is the beginning of its JSON, as a string."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -217,3 +217,10 @@ async def test_waiting_time_counts_from_the_last_taking() -> None:
     assert queue.waited_s() == 2.0
     await queue.get()
     assert queue.waited_s() == 0
+
+
+def test_an_empty_queue_is_a_queue() -> None:
+    """ADK sends a non-blocking tool's result only ``if live_request_queue``."""
+    queue = BoundedLiveRequestQueue()
+    assert len(queue) == 0
+    assert bool(queue)

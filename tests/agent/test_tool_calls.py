@@ -118,3 +118,13 @@ def test_calls_that_never_return_are_forgotten_in_the_end() -> None:
         calls.cancel([f"gone {n}"])
     assert len(calls.run_over()) == 256
     assert not calls.is_cancelled("gone 1")
+
+
+def test_call_whose_task_is_gone_is_told_once_and_its_id_may_come_again() -> None:
+    """Unlike one that the model took back: a model of the next run may count from 1 again."""
+    calls = ToolCalls()
+    calls.called(call(), long_running=False)
+    assert calls.abandoned("1") == ToolCancelled("1", "look")
+    assert calls.abandoned("1") is None
+    assert calls.run_over() == []
+    assert calls.called(call(), long_running=False) == ToolCalled("1", "look", {"x": 1})
