@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from . import local_agent, tracing
+from .agent.adk_services import open_services
 from .agent.agent_runtime import AgentRuntime
 from .agent.loader import LoadedAgent, load_agent
 from .agent.retry_rules import RetryRules
@@ -101,10 +102,11 @@ async def run_calls(
         retry: how failures of the agent are retried; None: as :class:`RetryRules` says.
 
     Raises:
-        ConfigurationError: the agent cannot be loaded.
+        ConfigurationError: the agent cannot be loaded, or a service of ADK cannot be used.
     """
     load_notice(settings.away_notice)  # said now, if it cannot be read, and not in the first call
     async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(open_services(settings))
         loaded = agent
         if loaded is None:
             loaded = load_agent_named(settings.agent)
@@ -113,7 +115,7 @@ async def run_calls(
                 stack.callback(local_agent.close)
                 await local_agent.warm_up()
         runtime = await stack.enter_async_context(
-            AgentRuntime(loaded, settings, metrics, retry=retry)
+            AgentRuntime(loaded, settings, metrics, services=services, retry=retry)
         )
         await runtime.warm_up()
         await stack.enter_async_context(tracing.exporting(settings.otlp_endpoint))

@@ -139,6 +139,15 @@ _udp_ports_option = _option(
 _fallback_option = _option(
     "--fallback-model", help="Model asked when the agent's own cannot be reached."
 )
+_session_db_option = _option(
+    "--session-db", help="ADK session URL: sqlite:///…, postgresql://…; else in memory."
+)
+_memory_service_option = _option(
+    "--memory-service", help="ADK memory service URL, given each conversation; else in memory."
+)
+_artifact_service_option = _option(
+    "--artifact-service", help="ADK artifact service URL; else in memory."
+)
 _secret_option = _option(
     "--auth-secret",
     help="Secret of the call tokens, 32 bytes or more; better set by the environment.",
@@ -284,9 +293,9 @@ def main() -> None:
     default=_DEFAULTS.limits.picture_px,
     help="Longest side of such a frame.",
 )
-@_option("--session-db", help="ADK session URL: sqlite:///…, postgresql://…; else in memory.")
-@_option("--memory-service", help="ADK memory service URL; else in memory.")
-@_option("--artifact-service", help="ADK artifact service URL; else in memory.")
+@_session_db_option
+@_memory_service_option
+@_artifact_service_option
 @_option(
     "--otlp-endpoint",
     envvar=["RTC_SERVER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"],
@@ -410,10 +419,13 @@ def token(user_id: str, session_id: str | None, ttl: float, auth_secret: str | N
 @_udp_ports_option
 @_secret_option
 @_fallback_option
+@_session_db_option
+@_memory_service_option
+@_artifact_service_option
 def doctor(agent: str, **options: Any) -> None:
     """Check what calls need, and say what to mend.
 
-    Looks at the codec, the addresses and ports, AGENT and its keys. Exit status 1 if
+    Looks at the codec, the addresses and ports, the services, AGENT and its keys. Exit status 1 if
     anything is broken.
     """
     logs.hush_adk()

@@ -28,6 +28,7 @@ __all__ = [
     "check_packet_path",
     "check_port",
     "check_secret",
+    "check_services",
     "check_udp",
     "examine",
 ]
@@ -65,6 +66,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
     yield check_udp(settings.udp_ports)
     yield check_port(settings.host, settings.port)
     yield check_secret(settings)
+    yield check_services(settings)
     yield check_agent(settings.agent)
     yield check_keys(settings.agent, environ)
     if settings.fallback_model is not None:
@@ -228,6 +230,26 @@ def check_secret(settings: Settings) -> Finding:
     except ConfigurationError as error:
         return _broken("auth", str(error))
     return _ok("auth", "calls need a token; the secret is long enough.")
+
+
+def check_services(settings: Settings) -> Finding:
+    """Connect to where sessions, memories and artifacts are kept, as ``serve`` would."""
+    from .agent.adk_services import open_services, shown_url
+
+    async def open_and_close() -> None:
+        async with open_services(settings):
+            pass
+
+    urls = (settings.session_db, settings.memory_service, settings.artifact_service)
+    try:
+        asyncio.run(open_and_close())
+    except ConfigurationError as error:
+        return _broken("sessions", str(error))
+    if settings.session_db is None:
+        words = "conversations are kept in memory: they end with the server."
+        return _ok("sessions", words)
+    shown = ", ".join(shown_url(url) for url in urls if url is not None)
+    return _ok("sessions", f"{shown} can be used.")
 
 
 def check_agent(spec: str) -> Finding:

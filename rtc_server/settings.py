@@ -156,13 +156,13 @@ class Settings:
     idle_prompt: str | None = None
     """Text turn put to the agent after a silence of ``limits.idle_prompt_s``."""
 
-    session_db: str | None = None
+    session_db: str | None = field(default=None, repr=False)
     """ADK session URL: where conversations are kept; None: in memory."""
 
-    memory_service: str | None = None
-    """ADK memory service URL; None: in memory."""
+    memory_service: str | None = field(default=None, repr=False)
+    """ADK memory service URL; sessions are added to it. None: in memory, and none is added."""
 
-    artifact_service: str | None = None
+    artifact_service: str | None = field(default=None, repr=False)
     """ADK artifact service URL; None: in memory."""
 
     otlp_endpoint: str | None = None

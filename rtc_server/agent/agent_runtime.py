@@ -14,6 +14,8 @@ from typing import Any, Literal, Self
 from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.live_request_queue import LiveRequestQueue
 from google.adk.agents.llm_agent import LlmAgent
+from google.adk.artifacts.in_memory_artifact_service import InMemoryArtifactService
+from google.adk.memory.in_memory_memory_service import InMemoryMemoryService
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.llm_request import LlmRequest
@@ -26,6 +28,7 @@ from google.genai import types
 from ..metrics import Metrics
 from ..settings import Settings
 from .adk_internals import make_live_client
+from .adk_services import AdkServices
 from .agent_models import agents_under, prepare_models
 from .caller_questions import CallerQuestions
 from .circuit_breaker import BreakerRules
@@ -60,14 +63,15 @@ class AgentRuntime:
         agent: what :func:`~rtc_server.agent.loader.load_agent` found.
         settings: those of the run config and ``limits.uplink_backlog_s`` are of interest here.
         metrics: where failures and dropped audio are counted.
-        session_service: where sessions are kept; in memory by default.
+        session_service: where sessions are kept, instead of that of ``services``.
+        services: where sessions, memories and artifacts are kept; in memory by default.
+            Whoever made them closes them.
         retry: how failures of the agent are retried.
         breaker: when a model counts as down for all calls.
 
     Raises:
         ConfigurationError: a field of the run config does not fit, or its model has it not.
         AgentLoadError: the fallback model cannot be used.
-        ConfigurationError: a field of the run config does not fit, or its model has it not.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class AgentRuntime:
         metrics: Metrics,
         *,
         session_service: BaseSessionService | None = None,
+        services: AdkServices | None = None,
         retry: RetryRules | None = None,
         breaker: BreakerRules | None = None,
     ) -> None:
@@ -84,11 +89,15 @@ class AgentRuntime:
         self._settings = settings
         self._metrics = metrics
         self._retry = retry if retry is not None else RetryRules()
-        in_memory = session_service is None
+        kept = services if services is not None else AdkServices()
+        session_service = session_service or kept.sessions
+        artifacts = kept.artifacts or InMemoryArtifactService()
         self._sessions = WrittenBehindSessions(
-            InMemorySessionService() if session_service is None else session_service,
+            session_service or InMemorySessionService(),
             count_error=lambda code: metrics.agent_errors.labels(code).inc(),
-            rules=WriteRules(idle_s=settings.limits.resume_s if in_memory else None),
+            memory=kept.memory,
+            artifacts=artifacts,
+            rules=WriteRules(idle_s=None if session_service else settings.limits.resume_s),
         )
         self.sessions = SessionStore(agent.app.name, self._sessions)
         self.models = prepare_models(agent.app.root_agent)
@@ -105,7 +114,12 @@ class AgentRuntime:
                 answer_tool_errors(one, lambda code: metrics.agent_errors.labels(code).inc())
                 ask_the_caller(one)
                 watch_tools(one)
-        self._runner = Runner(app=agent.app, session_service=self.sessions.service)
+        self._runner = Runner(
+            app=agent.app,
+            session_service=self.sessions.service,
+            memory_service=kept.memory or InMemoryMemoryService(),
+            artifact_service=artifacts,
+        )
         self._executor = ThreadPoolExecutor(_TOOL_THREADS, thread_name_prefix="tool")
         self._speaks_only = self.models.speaks_only
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.adk.artifacts.base_artifact_service import BaseArtifactService
 from google.adk.errors._stale_session_error import StaleSessionError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events.event import Event
@@ -100,6 +101,7 @@ class WrittenBehindSessions(BaseSessionService):
             that is lost (``session_write_lost``), and each session that the memory service
             did not take (``memory_write_failed``).
         memory: is given each session when its call has ended.
+        artifacts: those of a session that was idle for too long go with it.
         clock: monotonic seconds.
     """
 
@@ -109,12 +111,14 @@ class WrittenBehindSessions(BaseSessionService):
         *,
         count_error: Callable[[str], None],
         memory: BaseMemoryService | None = None,
+        artifacts: BaseArtifactService | None = None,
         rules: WriteRules | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.inner = inner
         self._count_error = count_error
         self._memory = memory
+        self._artifacts = artifacts
         self._rules = rules if rules is not None else WriteRules()
         self._clock = clock
         self._writers: dict[Key, _Writer] = {}
@@ -419,9 +423,12 @@ class WrittenBehindSessions(BaseSessionService):
                 continue
             del self._used[key]
             app_name, user_id, session_id = key
-            await self.inner.delete_session(
-                app_name=app_name, user_id=user_id, session_id=session_id
-            )
+            names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
+            await self.inner.delete_session(**names)
+            if self._artifacts is not None:
+                for name in await self._artifacts.list_artifact_keys(**names):
+                    if not name.startswith("user:"):
+                        await self._artifacts.delete_artifact(**names, filename=name)
 
 
 def _holds_nothing(place: object) -> bool:

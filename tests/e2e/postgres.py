@@ -1,0 +1,131 @@
+"""A real PostgreSQL for tests: a cluster of its own on a free port of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import socket
+import tempfile
+from asyncio.subprocess import DEVNULL, Process
+from pathlib import Path
+
+import pytest
+
+__all__ = ["PostgresProcess"]
+
+_PASSWORD = "SENTINEL-of-the-database"
+_START_S = 60.0
+_STOP_S = 15.0
+
+
+class PostgresProcess:
+    """A server with one user and a password, from ``async with`` until its end.
+
+    PostgreSQL does not run as root; the user that Debian's package made is taken then.
+    """
+
+    def __init__(self) -> None:
+        self._bin = _find_bin()
+        self._folder = Path(tempfile.mkdtemp(prefix="rtc-postgres-"))
+        self._as_user = _as_unprivileged(self._folder)
+        self._port = _free_port()
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """As an operator writes it, password included."""
+        return f"postgresql://rtc:{_PASSWORD}@127.0.0.1:{self._port}/postgres"
+
+    @property
+    def password(self) -> str:
+        return _PASSWORD
+
+    async def __aenter__(self) -> PostgresProcess:
+        try:
+            await self._make()
+            await self.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def start(self) -> None:
+        """Start it, or start it again, and wait until it takes connections."""
+        self._process = await self._run(
+            "postgres", "-D", str(self._data), "-p", str(self._port), "-h", "127.0.0.1",
+            "-k", str(self._folder), "-F",
+        )  # fmt: skip
+        async with asyncio.timeout(_START_S):
+            while not await self._is_ready():
+                assert self._process.returncode is None, "PostgreSQL has ended"
+                await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        """End it at once; connections to it break."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(_STOP_S):
+            await process.wait()
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    async def _make(self) -> None:
+        secret = self._folder / "password"
+        secret.write_text(_PASSWORD)
+        secret.chmod(0o644)  # of a test
+        made = await self._run(
+            "initdb", "-D", str(self._data), "-U", "rtc", "--auth=scram-sha-256",
+            f"--pwfile={secret}", "--no-sync", "-E", "UTF8", "--locale=C",
+        )  # fmt: skip
+        assert await made.wait() == 0, "initdb failed"
+
+    async def _run(self, program: str, *arguments: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *self._as_user,
+            str(self._bin / program),
+            *arguments,
+            cwd=self._folder,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+        )
+
+    async def _is_ready(self) -> bool:
+        asked = await self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port))
+        return await asked.wait() == 0
+
+
+def _find_bin() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    on_path = shutil.which("postgres")
+    if found:
+        return found[-1].parent
+    if on_path is not None:
+        return Path(on_path).parent
+    pytest.skip("PostgreSQL is missing: apt-get install postgresql")
+
+
+def _as_unprivileged(folder: Path) -> list[str]:
+    if os.geteuid() != 0:
+        return []
+    user = pwd.getpwnam("postgres")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
