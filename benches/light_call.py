@@ -159,7 +159,12 @@ class LightCall:
         protocol, address = pair.protocol, pair.remote_addr
         transport = protocol.transport
         srtp = self._dtls._tx_srtp
-        self._send = lambda packet: transport.sendto(srtp.protect(packet), address)
+
+        def send(packet: bytes) -> None:
+            if not transport.is_closing():  # the server may have ended the call
+                transport.sendto(srtp.protect(packet), address)
+
+        self._send = send
         pass_on, arrived = protocol.datagram_received, self.arrived
 
         def on_datagram(data: bytes, at: float, address: Any) -> None:

@@ -468,9 +468,12 @@ class Conversation:
         return max(1, self.answers)
 
     def _on_failed(self, event: live.AgentFailed, now: float) -> None:
-        if not event.keeps_question:
+        text_at = self._question.text_at
+        typed_since = event.at is not None and text_at is not None and text_at > event.at
+        keeps_question = event.keeps_question or (event.retryable and typed_since)
+        if not keeps_question:
             self._prompted_at = None
-        if self._answer is None and self._question.is_open and not event.keeps_question:
+        if self._answer is None and self._question.is_open and not keeps_question:
             self._begin(now)  # the turn that was asked for is lost, and ends
         if self._answer is not None:
             self._flush(now)  # an answer that is complete is played to its end

@@ -187,6 +187,17 @@ def test_turn_that_is_asked_again_ends_and_its_answer_is_a_new_one(line: Line) -
     assert [one for one in line.actions if isinstance(one, SendText)] == [SendText("hello")]
 
 
+def test_question_typed_since_a_connection_was_lost_is_none_of_what_was_lost(line: Line) -> None:
+    """The failure was noticed before the text came, and is told after it."""
+    failed_at = line.now
+    line.live(0.1)
+    line.types("hello")
+    line.agent(live.AgentFailed("agent_lost", "Gone.", retryable=True, at=failed_at))
+    assert line.turns() == []
+    line.agent(live.AgentFailed("agent_lost", "Gone.", retryable=True, at=line.now))
+    assert line.turns() == [(1, True)]
+
+
 def test_question_that_has_not_reached_the_model_stays_open(line: Line) -> None:
     """A failed attempt to connect ends no turn that will yet be answered."""
     line.types("hello")

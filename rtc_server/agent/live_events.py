@@ -287,6 +287,8 @@ class AgentFailed:
     """The turn whose answer is lost is put to the model again."""
     keeps_question: bool = False
     """What the user typed has not reached the model yet, and will."""
+    at: float | None = None
+    """When, in monotonic seconds: what was typed since has not reached the model either."""
 
 
 LiveEvent = (

@@ -436,7 +436,9 @@ class LiveSession:
             message += ASK_AGAIN
         if not asks_again:
             self._turn = OpenTurn()
-        await self._emit(AgentFailed(failure.code, message, retryable=True, asks_again=asks_again))
+        await self._emit(
+            AgentFailed(failure.code, message, retryable=True, asks_again=asks_again, at=now)
+        )
 
     async def _run(self) -> None:
         if not self._handle:

@@ -7,6 +7,7 @@ before.  What is promised is in ``docs/bad-days.md``.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.gemini.misbehaviour import (
     UNKNOWN_MESSAGE,
     Abort,
     At,
+    CancelTools,
     Close,
     Day,
     Deed,
@@ -30,6 +32,7 @@ from tests.gemini.misbehaviour import (
     GoAway,
     HttpStatus,
     Refuse,
+    RefuseHandle,
     Stall,
     StopReading,
     at,
@@ -39,11 +42,12 @@ from tests.waiting import until
 # ADK still uses it for typed text; as an error it kills ADK's sender.
 pytestmark = pytest.mark.filterwarnings("ignore:The `session.send` method is deprecated")
 
-QUICK = Pace(playback=0.0)
+QUICK = Pace(playback=0.0, word_s=0.06)
 ANSWER_S = 1.0
 """The watchdog's time in these tests."""
 
-SETTINGS = Settings(port=0, limits=Limits(answer_s=ANSWER_S))
+SETTINGS = Settings(port=0)
+IMPATIENT = Settings(port=0, limits=Limits(answer_s=ANSWER_S))
 
 
 @dataclass(frozen=True)
@@ -55,40 +59,79 @@ class Lost:
     codes: frozenset[str]
     days: tuple[Day, ...] = (Day(),)
     """Of the connections after it."""
+    asks: int = 1
+    """So often at most the caller asks until there is an answer, told each time that it is lost."""
 
     def __str__(self) -> str:
         return self.name
 
 
-def lost(name: str, *codes: str, deeds: Any, days: tuple[Day, ...] = (Day(),)) -> Lost:
+RESUMED = "agent_reconnected"
+
+
+def lost(
+    name: str, *codes: str, deeds: Any, days: tuple[Day, ...] = (Day(),), asks: int = 1
+) -> Lost:
     found = deeds if isinstance(deeds, tuple) else (deeds,)
     placed = tuple(
         one if isinstance(one, At) else at(Moment.MID_ANSWER, one, nth=2) for one in found
     )
-    return Lost(name, placed, frozenset(codes), days)
+    # ADK's sender may find the connection closed before its receiver: then ADK resumes by itself.
+    return Lost(name, placed, frozenset({*codes, RESUMED}), days, asks)
 
-
-RESUMED = "agent_reconnected"
 
 LOST_IN_AN_ANSWER = [
-    lost("goAway", RESUMED, deeds=GoAway(0.2)),
-    lost("drop", RESUMED, deeds=Abort()),
-    lost("close 1000", RESUMED, deeds=Close(1000)),
+    lost("goAway", deeds=GoAway(0.2)),
+    lost("drop", deeds=Abort()),
+    lost("close 1000", deeds=Close(1000)),
     lost("close 1001", "agent_lost", deeds=Close(1001)),
     lost("close 1007", "agent_refused", deeds=Close(1007)),
     lost("close 1008", "agent_refused", deeds=Close(1008)),
-    lost("close 1011", RESUMED, deeds=Close(1011)),
+    lost("close 1011", deeds=Close(1011)),
     lost("close 1012", "agent_lost", deeds=Close(1012)),
     lost("close 1013", "agent_lost", deeds=Close(1013)),
     lost("close 4000", "agent_lost", deeds=Close(4000)),
     lost("broken JSON", "agent_failed", deeds=BROKEN_JSON),
     lost("unknown message", "agent_failed", deeds=UNKNOWN_MESSAGE),
     lost("oversized frame", RESUMED, "agent_lost", deeds=OVERSIZED),
-    lost("network gone", RESUMED, deeds=StopReading()),
+    lost("network gone", deeds=StopReading()),
     lost("empty handle, then drop", "agent_lost", deeds=(EmptyHandle(), Abort())),
+    lost(
+        "drop, and the handle is refused",
+        "agent_refused",
+        deeds=Abort(),
+        days=(Day(at(Moment.SETUP, RefuseHandle())), Day(at(Moment.SETUP, RefuseHandle()))),
+    ),
+    lost(
+        "drop, then 503",
+        "agent_lost",
+        "agent_unreachable",
+        deeds=Abort(),
+        days=(Day(at(Moment.CONNECT, HttpStatus(503))), Day()),
+    ),
+    lost(
+        "drop, then 429",
+        "agent_busy",
+        deeds=Abort(),
+        days=(Day(at(Moment.CONNECT, HttpStatus(429))), Day()),
+    ),
+    lost(
+        "drop, then 401",
+        "agent_refused",
+        deeds=Abort(),
+        days=(Day(at(Moment.CONNECT, HttpStatus(401))), Day()),
+    ),
+    lost("drop, then refused", RESUMED, "agent_unreachable", deeds=Refuse(0.1)),
+    lost(
+        "drop, then accepts and crashes",
+        "agent_lost",
+        deeds=Abort(),
+        days=(Day(at(Moment.READY, Abort())), Day(at(Moment.READY, Abort())), Day()),
+        asks=3,
+    ),
 ]
 
-BOTH = {"drop", "close 1011", "close 1008", "goAway", "broken JSON"}
+BOTH = {"drop", "close 1011", "close 1008", "goAway", "broken JSON", "drop, then 503"}
 """On these days what the client did before, in each dialect, matters for what comes after."""
 
 CASES = [
@@ -99,16 +142,15 @@ CASES = [
 ]
 
 
-def kinds_from(caller: Caller, turn: dict[str, Any]) -> list[str]:
-    """The types of the messages from this one on."""
-    messages = caller.client.messages
-    return [one["type"] for one in messages[messages.index(turn) :]]
-
-
-async def assert_goes_on(caller: Caller, after: int) -> None:
+async def assert_goes_on(caller: Caller, after: int, asks: int = 1) -> None:
     """The next turn is answered, by the agent that knows what was said, and no other was."""
-    turn = await ask(caller, "What did I say?")
-    assert (turn["turn"], turn["interrupted"]) == (after + 1, False)
+    for n in range(1, asks + 1):
+        turn = await ask(caller, "What did I say?")
+        assert turn["turn"] == after + n
+        if not turn["interrupted"]:
+            break
+        assert n < asks
+        await caller.client.next_message("error")
     assert "I am Ada" in answers(caller)[turn["turn"]]
 
 
@@ -130,7 +172,7 @@ async def test_an_answer_that_is_lost_is_told_and_the_next_turn_is_answered(
         assert error["retryable"]
         assert error["code"] in case.codes
         assert_nothing_secret(caller)
-        await assert_goes_on(caller, after=2)
+        await assert_goes_on(caller, after=2, asks=case.asks)
         assert not {one["code"] for one in of_type(caller, "error")} - case.codes
         assert len(api.connections) >= 2
 
@@ -216,6 +258,96 @@ async def test_a_model_that_is_never_there_ends_the_call_with_a_word_and_without
         assert not of_type(caller, "error")[-1]["retryable"]
         assert_nothing_secret(caller)
         assert api.attempts <= 12
+
+
+STALLS = {
+    "stalled in the middle": (Day(at(Moment.MID_ANSWER, Stall(), nth=2)), 2),
+    "stalled before the answer": (Day(at(Moment.QUESTION, Stall(), nth=2)), 2),
+}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("name", STALLS)
+async def test_a_turn_that_never_ends_is_ended_and_the_next_one_answered(
+    name: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection stays open, and nothing comes: the watchdog's business."""
+    day, _ = STALLS[name]
+    async with (
+        gemini_server(
+            tmp_path, monkeypatch, model=model, days=[day, Day()], pace=QUICK, settings=IMPATIENT
+        ) as (server, _),
+        server.call() as caller,
+    ):
+        await ask(caller, "I am Ada")
+        caller.client.send({"type": "text", "data": "count to 30"})
+        error = await caller.client.next_message("error", 4 * ANSWER_S)
+        assert (error["code"], error["retryable"]) == ("agent_timeout", True)
+        await goes_on_after_a_timeout(caller)
+
+
+async def test_a_model_that_is_silent_after_the_setup_is_left_for_a_new_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        gemini_server(
+            tmp_path,
+            monkeypatch,
+            days=[Day(at(Moment.READY, Stall())), Day()],
+            pace=QUICK,
+            settings=IMPATIENT,
+        ) as (server, _),
+        server.call() as caller,
+    ):
+        caller.client.send({"type": "text", "data": "I am Ada"})
+        error = await caller.client.next_message("error", 4 * ANSWER_S)
+        assert (error["code"], error["retryable"]) == ("agent_timeout", True)
+        caller.client.send({"type": "text", "data": "hello"})
+        await caller.client.wait_for(lambda: "You said: hello" in answers(caller).values())
+
+
+async def goes_on_after_a_timeout(caller: Caller) -> None:
+    """The next turn is answered; which number it has depends on how much of the last was said."""
+    caller.client.send({"type": "text", "data": "What did I say?"})
+    await caller.client.wait_for(
+        lambda: any(
+            "I am Ada" in said and one["turn"] == n
+            for one in of_type(caller, "turn")
+            for n, said in answers(caller).items()
+            if n > 1
+        )
+    )
+
+
+async def slow() -> dict[str, str]:
+    """A tool that takes its time."""
+    await asyncio.sleep(30)
+    return {}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+async def test_a_tool_that_is_cancelled_leaves_a_call_that_goes_on(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = Day(at(Moment.TOOL, Stall(0.3)), at(Moment.TOOL, CancelTools()))
+    async with (
+        gemini_server(
+            tmp_path,
+            monkeypatch,
+            model=model,
+            days=[day],
+            pace=QUICK,
+            settings=IMPATIENT,
+            tools=[slow],
+        ) as (server, _),
+        server.call() as caller,
+    ):
+        await ask(caller, "I am Ada")
+        caller.client.send({"type": "text", "data": "use slow"})
+        await caller.client.wait_for(
+            lambda: {one["phase"] for one in of_type(caller, "tool")} >= {"cancelled"}
+        )
+        await goes_on_after_a_timeout(caller)
 
 
 async def test_after_every_bad_day_nothing_of_the_calls_is_left(

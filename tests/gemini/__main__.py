@@ -28,7 +28,7 @@ def report(api: StandIn, began_at: float) -> dict[str, Any]:
         "attempted_at": [round(at - began_at, 3) for at in api.attempted_at],
         "connections": api.taken,
         "deeds": dict(Counter(type(one).__name__ for one in api.done)),
-        "outages": [[round(one - began_at, 3) for one in outage] for outage in api.outages],
+        "outages": [[round(at - began_at, 3), seconds] for at, seconds in api.outages],
     }
 
 

@@ -75,7 +75,9 @@ class Pace:
     think_s: float = 0.0
     """From the end of the user's turn to the answer's first piece."""
     piece_s: float = 0.0
-    """From piece to piece; each is a word, of ``WORD_S``."""
+    """From piece to piece; each is a word."""
+    word_s: float = WORD_S
+    """How long a word is."""
     playback: float = 1.0
     """``turnComplete`` comes after so much of the answer's length; 0: with its last piece."""
 
@@ -299,7 +301,7 @@ class LiveModel:
         if self.setup.modality == "TEXT":
             self._send(at, text_out(delta))
             return
-        self._send(at, audio_out(say_word(place), RATE))
+        self._send(at, audio_out(say_word(place, self.pace.word_s), RATE))
         if self.setup.transcribes_output:
             self._send(at, server_content(outputTranscription={"text": delta}))
 
@@ -308,7 +310,7 @@ class LiveModel:
             self._send(at, server_content(outputTranscription={"finished": True}))
         self._send(at, server_content(generationComplete=True))
         if self.setup.modality == "AUDIO":
-            at = max(at, began_at + self.pace.playback * WORD_S * len(self._words))
+            at = max(at, began_at + self.pace.playback * self.pace.word_s * len(self._words))
         if reply.grounding:
             self._send(at, server_content(groundingMetadata=dict(reply.grounding)))
         self._send(at, usage(10 * len(self.memory), len(self._words)))
@@ -334,7 +336,9 @@ class LiveModel:
             if self._began_at is None:
                 self._finish(0)
             else:
-                self._finish(min(len(self._words), int((now - self._began_at) / WORD_S) + 1))
+                self._finish(
+                    min(len(self._words), int((now - self._began_at) / self.pace.word_s) + 1)
+                )
             self._send(now, server_content(interrupted=True))
             self._send(now, server_content(turnComplete=True))
             self._offer_handle(now)

@@ -137,6 +137,8 @@ class Served:
             await self._socket.send(encode(output))
             return
         for deed in self.day.at(output):
+            if _now() < self._held_until < _NEVER:
+                await asyncio.sleep(self._held_until - _now())
             await self._do(deed)
 
     async def _do(self, deed: Deed) -> None:

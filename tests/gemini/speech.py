@@ -14,20 +14,23 @@ RATE = 24_000
 """Samples a second of the voice."""
 
 WORD_S = 0.2
-"""How long a word is, with the pause after it."""
+"""How long a word is, with the pause after it, where nothing else is asked for."""
 
-_VOICED_S = 0.16
+_VOICED = 0.8
 _FRAME_S = 0.02
 
 
-@functools.lru_cache(maxsize=64)
-def say_word(place: int) -> bytes:
+def say_word(place: int, word_s: float = WORD_S) -> bytes:
     """The word at this place of an answer: a tone and a short pause, s16 mono."""
-    hz = 330.0 + 55.0 * (place % 8)
-    t = np.arange(round(_VOICED_S * RATE)) / RATE
+    return _word(330.0 + 55.0 * (place % 8), word_s)
+
+
+@functools.lru_cache(maxsize=64)
+def _word(hz: float, word_s: float) -> bytes:
+    t = np.arange(round(_VOICED * word_s * RATE)) / RATE
     fade = np.minimum(1.0, np.minimum(t, t[::-1]) / 0.005)
     tone = (9000 * fade * np.sin(2 * np.pi * hz * t)).astype("<i2").tobytes()
-    return tone.ljust(2 * round(WORD_S * RATE), b"\0")
+    return tone.ljust(2 * round(word_s * RATE), b"\0")
 
 
 @dataclass(slots=True)
