@@ -82,7 +82,8 @@ def test_every_outcome_is_in_the_contract() -> None:
 
 
 def test_every_code_of_an_error_is_in_the_contract() -> None:
-    """Those of the code's ``Error``, ``MessageError`` and ``Failure``, and no other."""
+    """Those of the code's ``Error``, ``MessageError``, ``Failure`` and
+    ``AgentFailed``, and no other."""
     _, _, section = CONTRACT.partition("### Codes of `error`")
     section, _, _ = section.partition("\n## ")
     documented = set(re.findall(r"^\| `([a-z_]+)` \|", section, re.M))
@@ -94,7 +95,7 @@ def _error_codes() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
-            if node.func.id not in ("Error", "MessageError", "Failure"):
+            if node.func.id not in ("Error", "MessageError", "Failure", "AgentFailed"):
                 continue
             named = [one.value for one in node.keywords if one.arg == "code"]
             for value in named or node.args[:1]:

@@ -25,6 +25,7 @@ from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.google_llm import Gemini
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.registry import LLMRegistry
+from google.adk.workflow import Workflow
 
 from ..tracing import connecting_span
 from .adk_internals import notice_dead_network
@@ -143,7 +144,7 @@ def prepare_models(root: Any) -> AgentModels:
     """Share and observe the models of the tree under ``root``.
 
     Args:
-        root: an agent, or another node, whose models are left alone.
+        root: an agent, or a workflow of agents.
 
     Raises:
         ValueError: a model's name is not known to ADK, or its package is missing.
@@ -153,8 +154,8 @@ def prepare_models(root: Any) -> AgentModels:
     background: set[str] = set()
     first: str | None = None
     for agent in agents_under(root):
-        if not isinstance(agent, LlmAgent):
-            continue
+        if not isinstance(agent, LlmAgent) or agent.mode == "single_turn":
+            continue  # that is not run live
         model = _shared_model(agent, shared)
         _observe(model)
         background.update(background_tools(agent))
@@ -170,11 +171,14 @@ def prepare_models(root: Any) -> AgentModels:
 
 
 def agents_under(root: Any) -> Iterator[BaseAgent]:
-    """``root`` and its sub-agents, depth first; nothing where it is another node."""
+    """``root`` and its sub-agents, or the agents of a workflow, depth first."""
     if isinstance(root, BaseAgent):
         yield root
         for agent in root.sub_agents:
             yield from agents_under(agent)
+    elif isinstance(root, Workflow) and root.graph is not None:
+        for node in root.graph.nodes:
+            yield from agents_under(node)
 
 
 def _shared_model(agent: LlmAgent, shared: dict[str, BaseLlm]) -> BaseLlm:

@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from google.adk.events.event import Event
     from google.genai import types
 
-__all__ = ["DEFAULT_RATE", "LiveEventMapper", "rate_of"]
+__all__ = ["DEFAULT_RATE", "TASK_ENDS", "LiveEventMapper", "rate_of"]
 
 DEFAULT_RATE = 24_000
 """Sample rate in Hz of agent audio whose MIME type names none."""
+
+TASK_ENDS = frozenset({"task_completed", "finish_task"})
+"""ADK's own tools, by which an agent of a workflow says that it is done."""
 
 _RATE = re.compile(r";\s*rate\s*=\s*\"?(\d{4,6})\"?\s*(?:;|$)", re.IGNORECASE)
 
@@ -267,6 +270,8 @@ class LiveEventMapper:
         told = self._calls.returned(response)
         if told is not None:
             yield told
+        if response.name in TASK_ENDS and "error" not in (response.response or {}):
+            yield ModelTurnComplete()  # the next agent may have nothing to say to this
 
     def _transcripts(self, event: Event) -> Iterator[LiveEvent]:
         heard = event.input_transcription

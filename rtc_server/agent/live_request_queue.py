@@ -21,6 +21,12 @@ logger = logging.getLogger(__name__)
 
 _REALTIME = ModelStamp(LiveRequest(), "blob")
 
+_HANDOVERS = ("transfer_to_agent", "task_completed")
+"""ADK's own tools by which an agent hands over to another."""
+
+_LEAVING_S = 5.0
+"""An agent that has handed over and is still there after this long goes on itself."""
+
 _ROUNDING_S = 1e-6
 """What adding up the seconds of many pieces may be off by."""
 
@@ -80,6 +86,8 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._images = 0
         self._waiting_since: float | None = None
         self._taker: asyncio.Task[object] | None = None
+        self._leaving: asyncio.Task[object] | None = None
+        """A taker that has been given its last request, as far as is known."""
 
     # What is put in ---------------------------------------------------------
 
@@ -168,14 +176,23 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
     # What is taken out ------------------------------------------------------
 
     async def get(self) -> LiveRequest:
-        """The oldest request; waits for one.  A cancellation loses none."""
+        """The oldest request; waits for one.  A cancellation loses none.
+
+        ADK's sender lives for another second after an agent has handed over to the next
+        (``DEFAULT_TRANSFER_AGENT_DELAY``, 2.13).  What comes meanwhile is for the next one's.
+        """
         self._taker = asyncio.current_task()
+        if self._taker is self._leaving:
+            await asyncio.sleep(_LEAVING_S)  # to be cancelled; if not, it stays
+        self._leaving = None
         while not self._requests:
             self._available.clear()
             await self._available.wait()
         taken = self._requests.popleft()
         self._waiting_since = self._clock() if self._requests else None
         self._forget(taken)
+        if _hands_over(taken.request):
+            self._leaving = self._taker
         return taken.request
 
     def start_over(self) -> None:
@@ -186,7 +203,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._audio_s = 0.0
         self._images = sum(one.is_image for one in kept)
         self._waiting_since = self._clock() if kept else None
-        self._taker = None
+        self._taker = self._leaving = None
         if dropped_s:
             self._on_audio_dropped(dropped_s)
 
@@ -199,6 +216,8 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
 
     def waited_s(self) -> float:
         """How long nothing has been taken although something is there; 0 if nothing is."""
+        if self._leaving is not None:
+            return 0.0
         return 0.0 if self._waiting_since is None else self._clock() - self._waiting_since
 
     @property
@@ -269,3 +288,14 @@ def _outlives_run(req: LiveRequest) -> bool:
         return True
     parts = req.content.parts if req.content is not None else None
     return bool(parts) and all(part.function_response is None for part in parts or [])
+
+
+def _hands_over(req: LiveRequest) -> bool:
+    """Whether it is the last that an agent's model is sent."""
+    parts = req.content.parts if req.content is not None else None
+    return any(
+        part.function_response is not None
+        and part.function_response.name in _HANDOVERS
+        and "error" not in (part.function_response.response or {})
+        for part in parts or []
+    )

@@ -38,7 +38,7 @@ from .failures import (
     close_code_of,
 )
 from .heard_history import is_speech
-from .live_event_mapper import LiveEventMapper
+from .live_event_mapper import TASK_ENDS, LiveEventMapper
 from .live_events import (
     AgentAudio,
     AgentFailed,
@@ -51,6 +51,7 @@ from .live_events import (
     ModelTurnComplete,
     SpeechStored,
     ToolCalled,
+    ToolReturned,
     UserTranscript,
 )
 from .live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
@@ -172,6 +173,8 @@ class LiveSession:
         self._is_activity_open = False  # push-to-talk
         self._mapper = self._new_mapper(models)
         self._is_interrupted_ahead = False
+        self._task_ended = False
+        """An agent of a workflow said last that it is done."""
         self._events: asyncio.Queue[LiveEvent | None] = asyncio.Queue(_MAX_EVENTS)
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -373,12 +376,21 @@ class LiveSession:
                 if self._falls_back_to_speech(error):
                     continue
                 await self._tell_away()
-                if isinstance(error, ModelChanged | Renewed):
+                if error is None and self._task_ended:
+                    await self._begin_anew()
+                elif isinstance(error, ModelChanged | Renewed):
                     self._start_over(error)
                 elif not await self._fail(error):
                     return
         finally:
             self._end_events()
+
+    async def _begin_anew(self) -> None:
+        """The agents of a workflow are done: it begins again with what the user says next."""
+        self._mapper.reset()
+        self._handle, self._handle_agent = None, None  # of the last agent; the first begins
+        self._has_output = self._task_ended = False
+        await self._pause(self._retry.delay_s(1))
 
     def _start_over(self, why: ModelChanged | Renewed) -> None:
         """The run was ended on purpose; nobody is told, and the next one starts at once."""
@@ -488,7 +500,10 @@ class LiveSession:
 
     def _note(self, event: LiveEvent) -> None:
         """Keeps account of what was asked, what was answered and what failed."""
-        if isinstance(event, _OUTPUT):
+        if isinstance(event, ToolReturned):
+            self._task_ended = event.name in TASK_ENDS and "error" not in event.result
+        elif isinstance(event, _OUTPUT):
+            self._task_ended = False
             self._has_output = True
             self._turn.output(self._now(), tool=isinstance(event, ToolCalled))
         elif isinstance(event, _END_OF_ANSWER):

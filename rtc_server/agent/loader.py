@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from google.adk.agents.loop_agent import LoopAgent
+from google.adk.agents.parallel_agent import ParallelAgent
 from google.adk.agents.run_config import RunConfig
 from google.adk.apps.app import App
 from google.adk.cli.utils.agent_loader import AgentLoader
@@ -68,6 +70,12 @@ class LoadedAgent:
         else:
             kind = type(target).__name__
             raise AgentLoadError(f"The agent {name} is a {kind}, not an ADK agent or app.")
+        if isinstance(app.root_agent, LoopAgent | ParallelAgent):
+            kind = type(app.root_agent).__name__
+            raise AgentLoadError(
+                f"The agent {name} is a {kind}, which ADK does not run live: build it of a "
+                "SequentialAgent, a Workflow, or agents that transfer to each other."
+            )
         _check_models(name, app)
         return cls(name, app, _run_config_fields(name, run_config), ask_again)
 

@@ -10,6 +10,7 @@ from google.adk.agents.live_request_queue import LiveRequest, LiveRequestQueue
 from google.genai import types
 
 from rtc_server.agent.live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
+from tests.waiting import until
 
 
 class Dropped:
@@ -224,3 +225,58 @@ def test_an_empty_queue_is_a_queue() -> None:
     queue = BoundedLiveRequestQueue()
     assert len(queue) == 0
     assert bool(queue)
+
+
+def result(*ids: str, name: str = "look", **response: str) -> types.Content:
+    """Results of tools."""
+    parts = [
+        types.Part(function_response=types.FunctionResponse(id=id, name=name, response=response))
+        for id in ids
+    ]
+    return types.Content(role="user", parts=parts)
+
+
+async def test_results_that_are_not_wanted_are_left_out() -> None:
+    """Those of calls that the model has taken back; what else is in the content stays."""
+    queue = BoundedLiveRequestQueue(is_unwanted=lambda id: id == "1")
+    queue.send_content(result("1"))
+    assert len(queue) == 0
+    queue.send_content(result("1", "2"), partial=True)
+    request = await queue.get()
+    assert request.partial
+    assert request.content is not None
+    assert [
+        part.function_response.id
+        for part in request.content.parts or []
+        if part.function_response is not None
+    ] == ["2"]
+
+
+@pytest.mark.parametrize("name", ["transfer_to_agent", "task_completed"])
+async def test_agent_that_has_handed_over_is_given_no_more(name: str) -> None:
+    """What comes while ADK closes its connection is for the next agent's model."""
+    queue = BoundedLiveRequestQueue()
+    taken: list[str] = []
+
+    async def take() -> None:
+        while True:
+            taken.append(kind_of(await queue.get()))
+
+    queue.send_content(result("1", name=name))
+    queue.send_content(text("for the next"))
+    old = asyncio.create_task(take())
+    await until(lambda: taken == ["tool"])
+    await asyncio.sleep(0)
+    assert taken == ["tool"]
+    assert queue.waited_s() == 0.0
+    old.cancel()
+    await asyncio.wait({old})
+    assert await drain(queue) == ["for the next"]
+
+
+async def test_agent_whose_handing_over_failed_goes_on() -> None:
+    """The tool answered with an error."""
+    queue = BoundedLiveRequestQueue()
+    queue.send_content(result("1", name="transfer_to_agent", error="There is no such agent."))
+    queue.send_content(text("for the same"))
+    assert await drain(queue) == ["tool", "for the same"]
