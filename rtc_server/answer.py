@@ -42,6 +42,11 @@ class Question:
     STALE_S: ClassVar[float] = 10.0
     """Speech without a transcript asks for no answer that begins later than this."""
 
+    def end(self, now: float) -> None:
+        """The user's spoken turn is over; what says so first says when."""
+        if self.endpoint_at is None or (self.speech_at or 0.0) > self.endpoint_at:
+            self.endpoint_at = now
+
     @property
     def is_open(self) -> bool:
         """The user has finished a turn that nothing has answered yet."""

@@ -55,6 +55,9 @@ class ConversationRules:
     away_notice: AwayNotice | None = None
     """What is heard while the agent's model is away."""
 
+    may_stay_silent: bool = False
+    """The model decides whether to answer: no answer is none that is overdue."""
+
     boundary_timeout_s: float = 5.0
     """After an interruption the model has this long to say that the old answer is over."""
 
@@ -145,6 +148,8 @@ class Conversation:
                 self._on_agent_transcript(event, now)
             case live.UserTranscript():
                 self._on_user_transcript(event, now)
+            case live.UserActivity(state):
+                self._on_activity(state, now)
             case live.ModelTurnComplete():
                 self._on_turn_complete(now)
             case live.ModelInterrupted(ahead=True):
@@ -199,6 +204,11 @@ class Conversation:
         self.last_activity_at = arrived_at
         if self._question.speech_ms >= Question.SPEECH_MS:
             self.user_said_at = arrived_at
+
+    def on_user_activity(self, state: Literal["start", "end"], now: float) -> list[Action]:
+        """The user began or ended to speak, as he says himself (push-to-talk)."""
+        self._on_activity(state, now)
+        return self._done()
 
     def on_prompt(self, text: str, now: float) -> list[Action]:
         """A text that is not the user's goes to the agent: what it answers was not asked for."""
@@ -371,7 +381,14 @@ class Conversation:
             self._prompted_at = None  # the model has turned to the user
             self._timed_out = False
             if event.final:
-                self._question.endpoint_at = now
+                self._question.end(now)
+
+    def _on_activity(self, state: Literal["start", "end"], now: float) -> None:
+        """Speech begins or ends, in the words of the model or of the user; a cough asks nothing."""
+        self.last_activity_at = now
+        if state == "end" and self._question.speech_ms >= Question.SPEECH_MS:
+            self._timed_out = False
+            self._question.end(now)
 
     def _complete_heard(self, now: float) -> None:
         """Ends an answer that was heard to its end, and that the model forgot to end."""
@@ -646,7 +663,8 @@ class Conversation:
             return
         if now - max(since, self._absence.back_at) > self.rules.answer_timeout_s:
             self._timed_out = True
-            self._time_out()
+            if not self.rules.may_stay_silent:
+                self._time_out()
 
     def _time_out(self) -> None:
         self._out += [_timeout_error(), RenewModel()]

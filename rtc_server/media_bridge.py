@@ -153,6 +153,7 @@ class MediaBridge:
                 allow_state=frozenset(filter(self._may_change, settings.allow_state)),
                 text_during_speech=settings.text_during_speech,
                 answer_timeout_s=settings.limits.answer_s,
+                may_stay_silent=runtime.may_stay_silent(identity.run_config),
                 tool_timeout_s=settings.limits.tool_s + settings.limits.answer_s,
                 away_notice=load_notice(settings.away_notice) if has_sound else None,
             ),
@@ -462,7 +463,11 @@ class MediaBridge:
         self._muted = muted
 
     def _take_activity(self, state: Literal["start", "end"]) -> None:
-        if self._live is not None and not self._live.send_activity(state):
+        if self._live is None:
+            return
+        if self._live.send_activity(state):
+            self._perform(self._conversation.on_user_activity(state, self._clock()))
+        else:
             self._send(
                 Error(
                     code="activity_refused",

@@ -128,3 +128,42 @@ def test_cough_is_not_something_the_user_said(stage: Stage) -> None:
     stage.now += 5
     stage.types("Hello")
     assert stage.conversation.user_said_at == stage.now
+
+
+# Who may stay silent, and who says himself when he has spoken -----------------
+
+
+def test_model_that_may_stay_silent_owes_no_answer() -> None:
+    """The agent listens again without a word."""
+    stage = Stage(rules={"may_stay_silent": True})
+    stage.user_speaks(600)
+    stage.user_says("So I said to her")
+    assert stage.conversation.state == "thinking"
+    stage.wait(31)
+    assert stage.states()[-1] == "listening"
+    assert stage.sent("error") == []
+
+
+def test_end_of_activity_is_the_end_of_the_users_turn(stage: Stage) -> None:
+    """Said by the model or by the user's button; a transcript that comes later changes nothing."""
+    stage.user_speaks(600)
+    spoken_at = stage.now
+    stage.now += 0.3
+    stage.agent(live.UserActivity("end"))
+    assert stage.conversation.state == "thinking"
+    stage.now += 0.2
+    stage.user_says("What is new?")
+    stage.speak()
+    stage.play(20)
+    (latency,) = stage.sent("latency")
+    assert latency["endpoint_ms"] == pytest.approx(300, abs=1)
+    assert latency["response_ms"] == pytest.approx((stage.now - spoken_at) * 1000, abs=1)
+
+
+def test_activity_without_speech_asks_nothing(stage: Stage) -> None:
+    """A button that was touched, or a cough."""
+    stage.actions += stage.conversation.on_user_activity("start", stage.now)
+    stage.actions += stage.conversation.on_user_activity("end", stage.now)
+    assert stage.conversation.state == "listening"
+    stage.wait(31)
+    assert stage.sent("error") == []

@@ -9,6 +9,8 @@ Read in google-adk 2.13.0 and google-genai 2.34.0.
   connection, a lock) fails.
 * ``FunctionTool._require_confirmation`` and ``McpTool._require_confirmation`` say whether a
   tool may need a yes, before there are arguments to ask it about.
+* ``utils/_sync_runner._TOOL_THREAD_POOLS`` has the threads of
+  ``RunConfig.tool_thread_pool_config``, for each event loop, until the loop is collected.
 * ``Gemini._live_api_client`` is the client of live connections, made at its first use.
 * ``Client._api_client._websocket_ssl_ctx`` (google-genai) holds the arguments of
   ``websockets.connect`` for a client that was made already.
@@ -18,6 +20,7 @@ Read in google-adk 2.13.0 and google-genai 2.34.0.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -27,7 +30,11 @@ from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.gemini_llm_connection import GeminiLlmConnection
 from google.adk.models.google_llm import Gemini
 from google.adk.tools.base_tool import BaseTool
-from google.adk.utils._sync_runner import _use_executor_for_sync_callables
+from google.adk.utils._sync_runner import (
+    _TOOL_THREAD_POOL_LOCK,
+    _TOOL_THREAD_POOLS,
+    _use_executor_for_sync_callables,
+)
 from google.genai import types
 from google.genai.live import AsyncSession
 
@@ -36,6 +43,7 @@ __all__ = [
     "make_live_client",
     "may_require_confirmation",
     "notice_dead_network",
+    "release_tool_threads",
     "sync_tools_on",
     "tap_receive",
 ]
@@ -66,6 +74,17 @@ def notice_dead_network(model: Gemini, ping: Mapping[str, float]) -> None:
     given = {**ping, **(options.async_client_args or {})}
     kwargs["http_options"] = options.model_copy(update={"async_client_args": given})
     model.client_kwargs = kwargs
+
+
+def release_tool_threads() -> None:
+    """End the threads that ADK has made for tools of runs on this event loop.
+
+    A tool that still blocks is left to itself.
+    """
+    with _TOOL_THREAD_POOL_LOCK:
+        pools = _TOOL_THREAD_POOLS.pop(asyncio.get_running_loop(), {})
+    for pool in pools.values():
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def make_live_client(model: BaseLlm) -> None:

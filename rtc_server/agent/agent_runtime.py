@@ -27,7 +27,7 @@ from google.genai import types
 
 from ..metrics import Metrics
 from ..settings import Settings
-from .adk_internals import make_live_client
+from .adk_internals import make_live_client, release_tool_threads
 from .adk_services import AdkServices
 from .agent_models import agents_under, prepare_models
 from .caller_questions import CallerQuestions
@@ -101,13 +101,16 @@ class AgentRuntime:
         )
         self.sessions = SessionStore(agent.app.name, self._sessions)
         self.models = prepare_models(agent.app.root_agent)
-        self._options = LiveOptions(
-            settings, agent_name=agent.name, agent=agent.run_config, models=self.models.models
-        )
         name = settings.fallback_model
         self._fallback = None if name is None else load_fallback(name, self.models.first_agent)
         self._ask_again = settings.ask_again or agent.ask_again
         self._gates = ModelGates(metrics, breaker)
+        self._options = LiveOptions(
+            settings,
+            agent_name=agent.name,
+            agent=agent.run_config,
+            models=self.models.models + (() if self._fallback is None else self._fallback.models),
+        )
         for one in agents_under(agent.app.root_agent):
             if isinstance(one, LlmAgent):
                 bound_tools(one, settings.limits.tool_s)
@@ -133,6 +136,7 @@ class AgentRuntime:
         traceback: TracebackType | None,
     ) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
+        release_tool_threads()
         await self._sessions.close()
         try:
             async with asyncio.timeout(2.0):
@@ -220,6 +224,11 @@ class AgentRuntime:
             BadRequest: ``run_config`` does not fit; the field is named.
         """
         self._options.check_offer(run_config or {})
+
+    def may_stay_silent(self, run_config: Mapping[str, Any]) -> bool:
+        """Whether the model of such a call decides itself whether to answer."""
+        proactivity = self._options.run_config("audio", offered=run_config).proactivity
+        return bool(proactivity is not None and proactivity.proactive_audio)
 
     def modality(self, run_config: Mapping[str, Any]) -> Modality:
         """The modality of a call whose offer names none."""

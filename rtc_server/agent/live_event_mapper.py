@@ -25,6 +25,7 @@ from .live_events import (
     ModelTurnComplete,
     PartRefused,
     StateChanged,
+    UserActivity,
     UserTranscript,
 )
 from .tool_calls import ToolCalls
@@ -134,6 +135,8 @@ class LiveEventMapper:
 
     def _map(self, event: Event) -> Iterator[LiveEvent]:
         yield from self._author(event)
+        if event.voice_activity is not None:
+            yield from _activity(event.voice_activity)
         yield from self._content(event)
         yield from self._transcripts(event)
         yield from self._found(event)
@@ -352,6 +355,15 @@ def _failure_of_end(event: Event) -> AgentFailed | None:
         return None
     blocked = str(reason.value) != "MALFORMED_FUNCTION_CALL"
     return _failure_of("SAFETY" if blocked else None)
+
+
+def _activity(said: types.VoiceActivity) -> Iterator[LiveEvent]:
+    """Where ``explicit_vad_signal`` asks for it."""
+    kind = getattr(said.voice_activity_type, "value", None)
+    if kind == "ACTIVITY_START":
+        yield UserActivity("start")
+    elif kind == "ACTIVITY_END":
+        yield UserActivity("end")
 
 
 def _failure_of(error_code: str | None) -> AgentFailed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 __all__ = [
     "AgentAudio",
@@ -38,6 +38,7 @@ __all__ = [
     "ToolProgressed",
     "ToolReturned",
     "UsageReported",
+    "UserActivity",
     "UserTranscript",
 ]
 
@@ -76,6 +77,13 @@ class UserTranscript:
     final: bool
     language: str | None = None
     """BCP 47, where the model says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserActivity:
+    """The model heard the user begin or end to speak, where it says so itself."""
+
+    state: Literal["start", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +304,7 @@ LiveEvent = (
     | AgentText
     | AgentTranscript
     | UserTranscript
+    | UserActivity
     | ModelTurnComplete
     | ModelInterrupted
     | ToolCalled

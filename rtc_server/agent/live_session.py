@@ -171,6 +171,7 @@ class LiveSession:
         )
         self._joiner = PieceJoiner()
         self._is_activity_open = False  # push-to-talk
+        self._is_interrupting = False  # an activity is open that interrupts, and no more
         self._mapper = self._new_mapper(models)
         self._is_interrupted_ahead = False
         self._task_ended = False
@@ -258,6 +259,8 @@ class LiveSession:
         Returns:
             Whether it and all before it were handed over (or dropped); False: it waits.
         """
+        if self._is_interrupting:
+            return True  # nobody has pressed the button
         if self._state in (_State.CONNECTING, _State.CONNECTED):
             for piece in self._joiner.push(pcm, quiet=quiet and not self._is_activity_open):
                 self._send_piece(piece)
@@ -286,6 +289,8 @@ class LiveSession:
     def send_text(self, text: str) -> None:
         """A user's text turn."""
         if text:
+            if self._is_interrupting:
+                self.send_activity("end")
             self._turn.typed(text, self._now())
             self._put_text(text)
 
@@ -316,9 +321,11 @@ class LiveSession:
         if self._models.is_gemini and not self._vad_is_off:
             return False
         if self._state in (_State.CONNECTING, _State.CONNECTED):
-            start = self._is_activity_open = state == "start"
+            start, was_open = state == "start", self._is_activity_open
+            self._is_activity_open, self._is_interrupting = start, False
             queue = self._queue
-            self._put(queue.send_activity_start if start else queue.send_activity_end)
+            if not (start and was_open and self._models.is_gemini):
+                self._put(queue.send_activity_start if start else queue.send_activity_end)
         return True
 
     def send_state(self, delta: Mapping[str, Any]) -> None:
@@ -326,12 +333,21 @@ class LiveSession:
         self._put(lambda: self._queue.send(LiveRequest(state_delta=dict(delta))))
 
     def interrupt(self) -> bool:
-        """Make the model stop speaking; False if it cannot be told to."""
+        """Make the model stop speaking; False if it cannot be told to.
+
+        Gemini is told of an activity, which stays open, and without audio, until the user talks or
+        types: one with audio in it, be it silence, would be answered.
+        """
         self.questions.withdraw()
         can = self._models.is_cascade or self._vad_is_off
         if not can or self._state is not _State.CONNECTED:
             return False
-        self._put(self._queue.send_activity_start)
+        if self._models.is_gemini:
+            if not self._is_activity_open:
+                self.send_activity("start")
+                self._is_interrupting = True
+        else:
+            self._put(self._queue.send_activity_start)
         return True
 
     def renew(self) -> None:
@@ -370,7 +386,7 @@ class LiveSession:
                 if self._closing.is_set():
                     return
                 self._state = _State.RECONNECTING
-                self._is_activity_open = False
+                self._is_activity_open = self._is_interrupting = False
                 self._send_waiting_audio()  # to be dropped and counted with the rest
                 self._queue.start_over()
                 if self._falls_back_to_speech(error):

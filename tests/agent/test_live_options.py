@@ -303,6 +303,12 @@ async def test_text_call_of_a_model_asked_to_speak_has_its_transcript(setup_of: 
     assert "outputAudioTranscription" in setup
 
 
+async def test_labels_do_not_reach_a_live_model(setup_of: SetupOf) -> None:
+    """ADK puts them into the request of text models only; when it sends them, this fails."""
+    setup = await setup_of(settings=Settings(run_config={"labels": {"team": "a"}}))
+    assert "team" not in str(setup)
+
+
 @pytest.mark.parametrize("name", ["enable_affective_dialog", "proactivity"])
 async def test_option_that_adk_drops_for_gemini_3_is_said_at_start(
     setup_of: SetupOf, name: str, caplog: pytest.LogCaptureFixture
