@@ -12,7 +12,7 @@ MISFITS = """() => {
   if (scrollWidth > clientWidth) wrong.push(`the page is ${scrollWidth} wide`);
   if (scrollHeight > clientHeight) wrong.push(`the page is ${scrollHeight} high`);
   const isScrolledTo = (one) => {
-    const box = one.closest("#scroll, dialog, .panel-body, .notice");
+    const box = one.closest("#scroll, dialog, .panel-body, .notice, .question");
     return box !== null && box.scrollHeight > box.clientHeight;
   };
   const top = document.querySelector("dialog:modal, :popover-open") ?? document;
@@ -37,8 +37,9 @@ MISFITS = """() => {
     }
   }
   const room = document.getElementById("scroll").clientHeight;
-  const notice = document.getElementById("notice");
-  if (room < 48 && notice.hidden) wrong.push(`${room} px are left for the conversation`);
+  const news = [...document.querySelectorAll("#notice, #question")];
+  const isCalm = news.every((one) => one.hidden);
+  if (room < 48 && isCalm) wrong.push(`${room} px are left for the conversation`);
   return wrong;
 }"""
 

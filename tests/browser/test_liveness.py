@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser
+import pytest_asyncio
+from playwright.async_api import Browser, Page
 
 from tests.browser.blank_page import open_blank_page
 from tests.browser.stand_in_server import StandInServer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """One for all: the rules keep nothing between two tests."""
+    async with StandInServer() as server, open_blank_page(browser, server) as page:
+        yield page
+
 
 LIVE_THROUGH = """
 async ({ events, untilMs, tickMs }) => {
@@ -43,8 +53,7 @@ Event = tuple[float, str] | tuple[float, str, float]
 
 
 async def live_through(
-    browser: Browser,
-    server: StandInServer,
+    page: Page,
     events: list[Event],
     *,
     until_ms: int = 60_000,
@@ -52,136 +61,133 @@ async def live_through(
 ) -> dict[str, Any]:
     """Tick by tick with these events: when the connection is given up, and all pings until then."""
     arguments = {"events": events, "untilMs": until_ms, "tickMs": tick_ms}
-    async with open_blank_page(browser, server) as page:
-        result: dict[str, Any] = await page.evaluate(LIVE_THROUGH, arguments)
-        return result
+    result: dict[str, Any] = await page.evaluate(LIVE_THROUGH, arguments)
+    return result
 
 
 # -- the other end -------------------------------------------------------------------------
 
 
 async def test_other_end_that_answers_is_asked_every_second_and_never_given_up(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     answers: list[Event] = [(ms + 200, "heard") for ms in range(1_000, 60_000, 1_000)]
-    result = await live_through(browser, server, answers, until_ms=59_000)
+    result = await live_through(page, answers, until_ms=59_000)
     assert result["deadAtMs"] is None
     assert result["pings"] == list(range(1_000, 60_000, 1_000))
 
 
 async def test_path_on_which_nothing_comes_is_given_up_within_three_seconds(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """The worst case: the path broke as soon as the last ping had been answered."""
-    result = await live_through(browser, server, [(1_001, "heard")])
+    result = await live_through(page, [(1_001, "heard")])
     assert 2_500 <= result["deadAtMs"] - 1_001 <= 3_000
 
 
 async def test_packets_show_that_the_path_is_there_while_an_answer_is_sent_again(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """A lost answer comes after four seconds; meanwhile audio went on."""
     packets: list[Event] = [(ms, "received", ms) for ms in range(1_000, 5_000, 500)]
     answers: list[Event] = [(ms, "heard") for ms in range(5_000, 20_000, 500)]
-    result = await live_through(browser, server, [*packets, *answers], until_ms=20_000)
+    result = await live_through(page, [*packets, *answers], until_ms=20_000)
     assert result["deadAtMs"] is None
 
 
 async def test_other_end_that_sends_packets_but_answers_no_more_is_given_up_in_the_end(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     packets: list[Event] = [(ms, "received", ms) for ms in range(1_000, 60_000, 250)]
-    result = await live_through(browser, server, [(500, "answered"), *packets])
+    result = await live_through(page, [(500, "answered"), *packets])
     assert 8_000 <= result["deadAtMs"] <= 10_000
 
 
 async def test_other_end_that_never_answered_a_ping_is_not_gone_when_it_does_not(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """Another server may not know them; its packets show that it is there."""
     packets: list[Event] = [(ms, "received", ms) for ms in range(1_000, 60_000, 250)]
-    assert (await live_through(browser, server, packets))["deadAtMs"] is None
+    assert (await live_through(page, packets))["deadAtMs"] is None
 
 
 async def test_same_count_of_packets_is_no_sign_of_life(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     packets: list[Event] = [(ms, "received", 700) for ms in range(250, 60_000, 250)]
-    assert await live_through(browser, server, packets) == await live_through(browser, server, [])
+    assert await live_through(page, packets) == await live_through(page, [])
 
 
 async def test_suspicion_asks_at_once_and_has_less_patience(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """As after `online`: two seconds in all."""
-    result = await live_through(browser, server, [(500, "suspect")])
+    result = await live_through(page, [(500, "suspect")])
     assert 1_750 <= result["deadAtMs"] <= 2_250
 
 
 async def test_suspicion_that_was_wrong_leaves_nothing_behind(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """After an answer the patience is the usual one."""
-    result = await live_through(browser, server, [(500, "suspect"), (700, "heard")])
+    result = await live_through(page, [(500, "suspect"), (700, "heard")])
     assert result["deadAtMs"] >= 3_200
 
 
 async def test_further_suspicions_do_not_put_the_end_off(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """A network that comes and goes says so many times."""
     flapping: list[Event] = [(ms, "suspect") for ms in range(500, 60_000, 250)]
-    result = await live_through(browser, server, flapping)
+    result = await live_through(page, flapping)
     assert result["deadAtMs"] <= 2_250
 
 
 async def test_sleep_in_the_middle_of_a_ping_does_not_end_a_connection_that_answers(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """A minute passes between two ticks: the other end is asked again, then believed."""
     events: list[Event] = [(1_250, "sleep", 60_000), (61_750, "heard")]
-    result = await live_through(browser, server, events, until_ms=63_500)
+    result = await live_through(page, events, until_ms=63_500)
     assert result["deadAtMs"] is None
     assert 61_250 in result["pings"]
 
 
 async def test_connection_that_is_gone_after_a_sleep_is_given_up_soon(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
-    result = await live_through(browser, server, [(1_250, "sleep", 60_000)], until_ms=90_000)
+    result = await live_through(page, [(1_250, "sleep", 60_000)], until_ms=90_000)
     assert 62_500 <= result["deadAtMs"] <= 63_250
 
 
 async def test_connection_that_is_gone_when_the_clock_was_set_back_is_given_up_as_soon(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """A minute back: no deadline of before lies a minute ahead."""
-    result = await live_through(browser, server, [(1_250, "sleep", -60_000)], until_ms=2_000)
+    result = await live_through(page, [(1_250, "sleep", -60_000)], until_ms=2_000)
     assert result["deadAtMs"] is not None
     assert -57_500 <= result["deadAtMs"] <= -56_500
 
 
 async def test_connection_that_answers_outlives_a_clock_that_is_set_back(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """It is asked at once, and every second from then on."""
     answers: list[Event] = [(ms, "heard") for ms in range(-58_500, 2_000, 500)]
-    result = await live_through(
-        browser, server, [(1_250, "sleep", -60_000), *answers], until_ms=2_000
-    )
+    result = await live_through(page, [(1_250, "sleep", -60_000), *answers], until_ms=2_000)
     assert result["deadAtMs"] is None
     assert -58_750 in result["pings"]
     assert len(result["pings"]) >= 50
 
 
 async def test_ticks_that_a_hidden_tab_gets_more_rarely_are_no_sleep(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """Timers of a tab in the background come once a second."""
     answers: list[Event] = [(ms + 400, "heard") for ms in range(1_000, 30_000, 1_000)]
-    result = await live_through(browser, server, answers, until_ms=30_000, tick_ms=1_000)
+    result = await live_through(page, answers, until_ms=30_000, tick_ms=1_000)
     assert result["deadAtMs"] is None
-    silent = await live_through(browser, server, [], tick_ms=1_000)
+    silent = await live_through(page, [], tick_ms=1_000)
     assert silent["deadAtMs"] <= 5_000
 
 
@@ -196,68 +202,65 @@ async ({ calls, random }) => {
 """
 
 
-async def waits(
-    browser: Browser, server: StandInServer, calls: list[Any], *, random: float
-) -> list[float]:
-    async with open_blank_page(browser, server) as page:
-        result: list[float] = await page.evaluate(WAIT, {"calls": calls, "random": random})
-        return result
+async def waits(page: Page, calls: list[Any], *, random: float) -> list[float]:
+    result: list[float] = await page.evaluate(WAIT, {"calls": calls, "random": random})
+    return result
 
 
 async def test_waits_double_up_to_three_seconds_and_longer_when_nobody_waits_any_more(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """The longest of each, that is with the jitter at its most."""
-    all_waits = await waits(browser, server, [{}] * 40, random=1)
+    all_waits = await waits(page, [{}] * 40, random=1)
     assert all_waits[:5] == pytest.approx([0.4, 0.8, 1.6, 3, 3])
     assert max(all_waits[:20]) == 3
     assert set(all_waits[20:]) == {15}
 
 
 async def test_jitter_takes_up_to_half_of_a_wait_away(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """A hundred pages whose server restarts do not come together."""
-    assert (await waits(browser, server, [{}] * 3, random=0)) == pytest.approx([0.2, 0.4, 0.8])
+    assert (await waits(page, [{}] * 3, random=0)) == pytest.approx([0.2, 0.4, 0.8])
 
 
 async def test_server_that_is_away_for_an_hour_is_asked_less_than_six_times_a_minute(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """And the requests of the first minute are at most thirty, jitter at its least."""
-    all_waits = await waits(browser, server, [{}] * 600, random=0)
+    all_waits = await waits(page, [{}] * 600, random=0)
     elapsed = [sum(all_waits[: n + 1]) for n in range(len(all_waits))]
     assert sum(at < 60 for at in elapsed) <= 30
     assert sum(at < 3600 for at in elapsed) < 500
 
 
 async def test_server_that_says_when_is_not_asked_before(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     calls = [{"atLeastS": 20}, {"atLeastS": 0.1}]
-    assert await waits(browser, server, calls, random=0) == pytest.approx([20, 0.4])
+    assert await waits(page, calls, random=0) == pytest.approx([20, 0.4])
 
 
 async def test_those_whom_the_server_told_the_same_do_not_come_together(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """Later by up to a fifth, and never sooner."""
-    assert await waits(browser, server, [{"atLeastS": 20}], random=0.5) == pytest.approx([22])
-    assert await waits(browser, server, [{"atLeastS": 20}], random=1) == pytest.approx([24])
+    assert await waits(page, [{"atLeastS": 20}], random=0.5) == pytest.approx([22])
+    assert await waits(page, [{"atLeastS": 20}], random=1) == pytest.approx([24])
 
 
 async def test_waits_without_a_network_are_short_and_count_for_nothing(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
     """An hour in a tunnel must not make the page slow at its end."""
     calls: list[Any] = [{"online": False}] * 1000 + [{}]
-    all_waits = await waits(browser, server, calls, random=1)
+    all_waits = await waits(page, calls, random=1)
     assert set(all_waits[:-1]) == {1.5}
     assert all_waits[-1] == pytest.approx(0.4)
 
 
 async def test_call_that_came_up_makes_the_next_wait_short(
-    browser: Browser, server: StandInServer
+    page: Page,
 ) -> None:
-    all_waits = await waits(browser, server, [{}, {}, {}, {}, "reset", {}], random=1)
+    all_waits = await waits(page, [{}, {}, {}, {}, "reset", {}], random=1)
     assert all_waits[-1] == pytest.approx(0.4)

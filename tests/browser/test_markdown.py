@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.browser.chromium import CallPage, open_call_page
+from tests.browser.blank_page import open_blank_page
+from tests.browser.chromium import CallPage
 from tests.browser.stand_in_server import StandInServer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
@@ -219,14 +220,22 @@ HOSTILE = {
 }
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser, server: StandInServer) -> AsyncIterator[CallPage]:
-    """The page, with the module imported; at the end it asked nobody else for anything."""
-    async with open_call_page(browser, server.url, allow_microphone=False) as page:
-        await page.page.evaluate(SET_UP)
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def opened(browser: Browser) -> AsyncIterator[CallPage]:
+    """One page for all, with the module imported: each text is drawn in place of the one before."""
+    body = "<main><section></section></main>"
+    async with StandInServer() as server, open_blank_page(browser, server, body) as blank:
+        page = CallPage(blank)
+        await blank.evaluate(SET_UP)
         yield page
-        assert await page.page.evaluate("globalThis.xss") == "untouched"
-        assert not [one for one in page.requests if "evil" in one or "example" in one]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(opened: CallPage) -> AsyncIterator[CallPage]:
+    """At the end of each test nothing has run and nobody else was asked for anything."""
+    yield opened
+    assert await opened.page.evaluate("globalThis.xss") == "untouched"
+    assert not [one for one in opened.requests if "evil" in one or "example" in one]
 
 
 async def outline(page: CallPage, text: str) -> str:

@@ -728,6 +728,7 @@ async def test_nothing_that_was_said_and_no_secret_is_shown_or_copied(
             },
         )
         await panel.emit("microphone", {"stream": {}, "label": said, "reason": "opened"})
+        await panel.emit("video", {"reason": "opened", "kind": "camera", "label": said})
         await panel.emit("speaker", {"deviceId": said, "label": said})
         messages: list[dict[str, Any]] = [
             {"type": "ready", "agent": "bob", "modality": "audio", "resume_token": said},
@@ -740,6 +741,16 @@ async def test_nothing_that_was_said_and_no_secret_is_shown_or_copied(
             {"type": "error", "code": "x", "message": said, "retryable": True},
             {"type": "turn", "turn": 1, "turn_complete": True, "heard_text": said},
             {"type": "usage", "turn": 1, "prompt_tokens": 12, "note": said},
+            {"type": "confirm", "id": said, "name": "pay", "hint": said, "args": said},
+            {"type": "client_tool", "id": said, "name": "look", "args": {said: said}},
+            {"type": "thought", "text": said, "turn": 1},
+            {"type": "grounding", "turn": 1, "queries": [said], "sources": [{"uri": said}]},
+            {"type": "code", "turn": 1, "phase": "call", "code": said, "language": said},
+            {"type": "code", "turn": 1, "phase": "result", "output": said, "outcome": said},
+            {"type": "image", "turn": 1, "mime_type": "image/png", "data": "U2VzYW1l"},
+            {"type": "file", "turn": 1, "uri": said, "name": said, "mime_type": said},
+            {"type": "artifact", "name": said, "version": 1},
+            {"type": "model", "state": "back", "name": said},
             {"type": said, "data": said},
         ]
         for message in messages:
@@ -748,6 +759,8 @@ async def test_nothing_that_was_said_and_no_secret_is_shown_or_copied(
             {"type": "text", "mime_type": "text/plain", "data": said},
             {"type": "image", "mime_type": "image/jpeg", "data": "U2VzYW1l"},
             {"type": "session_state", "delta": {"key": said}},
+            {"type": "confirm", "id": said, "confirmed": True, "payload": said},
+            {"type": "client_tool_result", "id": said, "result": {said: said}},
         ):
             await panel.emit("sent", message)
 
@@ -791,6 +804,31 @@ async def test_report_stands_selected_where_the_clipboard_is_refused(
         selected = await panel.page.evaluate("String(getSelection())")
         assert selected.startswith("## Call report")
         assert selected == await text.input_value()
+
+
+# -- tokens --------------------------------------------------------------------------------
+
+
+async def test_tokens_of_the_newest_answer_and_of_all_are_counted(
+    browser: Browser, server: StandInServer
+) -> None:
+    """A model that reports an answer several times means the last; a new connection counts anew."""
+    async with open_panel(browser, server) as panel:
+        await panel.open()
+        await expect(panel.panel.locator(".tokens")).to_be_hidden()
+        await panel.say("usage", turn=1, prompt_tokens=1000, total_tokens=1010, note="?")
+        await panel.say("usage", turn=1, prompt_tokens=1000, response_tokens=200, total_tokens=1200)
+        await expect(panel.value("Tokens in")).to_have_text("1,000")
+        await expect(panel.value("Together")).to_have_text("1,200")
+        await expect(panel.figure("All answers")).to_have_count(0)
+        await panel.say("usage", turn=2, thoughts_tokens=30, cached_tokens=4, total_tokens=34)
+        await expect(panel.value("Of thoughts")).to_have_text("30")
+        await expect(panel.value("From the cache")).to_have_text("4")
+        await expect(panel.figure("Tokens in")).to_have_count(0)
+        await expect(panel.value("All answers")).to_have_text("1,234")
+        await panel.say("ready", agent="bob", modality="audio", resumed=True)
+        await panel.say("usage", turn=1, total_tokens=6)
+        await expect(panel.value("All answers")).to_have_text("1,240")
 
 
 # -- looks ---------------------------------------------------------------------------------

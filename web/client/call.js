@@ -50,8 +50,8 @@ export { CallProblem } from "./problem.js";
 export { canShareScreen, listCameras } from "./video.js";
 
 /** @typedef {import("./client_tools.js").ClientTool} ClientTool */
-/** @typedef {import("./connection.js").Config} Config */
-/** @typedef {import("./connection.js").PlacedCall} PlacedCall */
+/** @typedef {import("./api.js").Config} Config */
+/** @typedef {import("./api.js").PlacedCall} PlacedCall */
 /** @typedef {import("./line.js").CallEvents} CallEvents */
 /** @typedef {import("./line.js").Status} Status */
 /** @typedef {import("./messages.js").ServerMessage} ServerMessage */

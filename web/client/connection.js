@@ -14,11 +14,14 @@
  * @module connection
  */
 
+import { Api } from "./api.js";
 import { Liveness } from "./liveness.js";
 import { MESSAGE_TYPES } from "./messages.js";
-import { CallProblem, problemOf } from "./problem.js";
+import { CallProblem } from "./problem.js";
 import { encodingOf } from "./video.js";
 
+/** @typedef {import("./api.js").Config} Config */
+/** @typedef {import("./api.js").PlacedCall} PlacedCall */
 /** @typedef {import("./messages.js").ServerMessage} ServerMessage */
 /** @typedef {import("./messages.js").ClientMessage} ClientMessage */
 
@@ -31,15 +34,6 @@ export const ConnectionState = Object.freeze({
   CLOSED: "closed",
 });
 
-/** The server answers an offer when the agent is there: that may take a while. */
-const OFFER_TIMEOUT_MS = 20_000;
-/** The first request asks nothing of the agent: where it hangs, the way there is gone. */
-const CONFIG_TIMEOUT_MS = 6_000;
-/**
- * A first packet that was lost is sent again after 1, 3 and 7 seconds, and one on a connection
- * that was kept open ever more rarely. Another request beside it has a timetable of its own.
- */
-const CONFIG_AGAIN_MS = 1_500;
 const CONNECT_TIMEOUT_MS = 15_000;
 /** How long ICE may stay `disconnected` before the connection is given up. */
 const DISCONNECTED_GRACE_MS = 3_000;
@@ -50,37 +44,11 @@ const CANDIDATES_MAX = 30;
 /** An error that cannot be mended and the end of the call this soon after it belong together. */
 const LAST_WORDS_MS = 5_000;
 
-/**
- * @typedef {object} Config
- * @property {RTCIceServer[]} ice_servers
- * @property {string} agent
- * @property {string[]} modalities
- * @property {boolean} auth
- * @property {string} [page]  fingerprint of the page that the server has
- */
-
-/**
- * @typedef {object} PlacedCall
- * @property {string} call_id
- * @property {string} session_id
- * @property {string} user_id
- * @property {string} [resume_token]
- */
-
-/**
- * @typedef {object} RequestOptions
- * @property {unknown} [body]
- * @property {number} [timeoutMs]
- * @property {AbortSignal} [signal]
- * @property {boolean} [outlivesClose]  what the server has begun for it must be ended, too
- */
-
 export class Connection extends EventTarget {
   #state = /** @type {string} */ (ConnectionState.NEW);
   #api;
-  #token;
   #offerFields;
-  #requests = new AbortController();
+  #listening = new AbortController();
   /** @type {RTCPeerConnection | null} */
   #pc = null;
   /** @type {RTCDataChannel | null} */
@@ -119,8 +87,7 @@ export class Connection extends EventTarget {
    */
   constructor({ url, token, offerFields }) {
     super();
-    this.#api = new URL("api/", url);
-    this.#token = token;
+    this.#api = new Api(url, token);
     this.#offerFields = Object.fromEntries(
       Object.entries(offerFields).filter(([, value]) => Boolean(value)),
     );
@@ -177,7 +144,7 @@ export class Connection extends EventTarget {
    */
   hangUp({ isLeaving = false } = {}) {
     if (this.#isClosed()) return;
-    const farewell = this.#delete();
+    const farewell = this.#callUrl && this.#api.delete(this.#callUrl);
     if (!isLeaving) this.#farewell = farewell;
     this.#end(null);
   }
@@ -235,7 +202,8 @@ export class Connection extends EventTarget {
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
     this.#liveness?.close();
-    this.#requests.abort();
+    this.#api.close();
+    this.#listening.abort();
     this.#candidates.length = 0;
     const leave = () => this.#pc?.close();
     if (this.#farewell === null) leave();
@@ -252,7 +220,7 @@ export class Connection extends EventTarget {
     if (!("RTCPeerConnection" in globalThis)) {
       throw new CallProblem("no_webrtc", { retryable: false });
     }
-    const config = await this.#fetchConfig();
+    const config = await this.#api.config();
     if (this.#isClosed()) return;
     this.#emit("config", config);
 
@@ -261,15 +229,12 @@ export class Connection extends EventTarget {
     const offer = await pc.createOffer();
     // The offer leaves without candidates; they follow by PATCH as they are found.
     await pc.setLocalDescription(offer);
-    const answer = await this.#json("POST", "calls", {
-      body: { ...this.#offerFields, type: "offer", sdp: offer.sdp },
-      outlivesClose: true,
-    });
+    const answer = await this.#api.place({ ...this.#offerFields, type: "offer", sdp: offer.sdp });
     const { sdp, type, ...placed } = answer;
-    this.#callUrl = new URL(`calls/${encodeURIComponent(placed.call_id)}`, this.#api);
-    if (placed.resume_token) this.#token = placed.resume_token;
+    this.#callUrl = this.#api.urlOf(placed.call_id);
+    if (placed.resume_token) this.#api.useToken(placed.resume_token);
     if (this.#isClosed()) {
-      this.#delete(); // nobody will come to that call
+      this.#api.delete(this.#callUrl); // nobody will come to that call
       return;
     }
     this.#emit("placed", placed);
@@ -291,7 +256,7 @@ export class Connection extends EventTarget {
   #openPeerConnection(iceServers, microphone) {
     const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.#pc = pc;
-    const heeded = { signal: this.#requests.signal };
+    const heeded = { signal: this.#listening.signal };
     pc.addEventListener("icecandidate", (event) => this.#onCandidate(event.candidate), heeded);
     pc.addEventListener("connectionstatechange", () => this.#onConnectionState(), heeded);
     pc.addEventListener(
@@ -358,7 +323,7 @@ export class Connection extends EventTarget {
     try {
       while (this.#candidates.length > 0 && !this.#isClosed()) {
         const candidates = this.#candidates.splice(0);
-        await this.#request("PATCH", this.#callUrl, { body: { candidates } });
+        await this.#api.request("PATCH", this.#callUrl, { body: { candidates } });
       }
     } catch {
       // A refused candidate need not matter: the deadline decides whether the call came about.
@@ -432,94 +397,6 @@ export class Connection extends EventTarget {
     const saidJustNow = performance.now() - this.#lastWordsAt < LAST_WORDS_MS;
     if (this.#lastWords && saidJustNow) return this.#lastWords;
     return new CallProblem(this.#state === ConnectionState.CONNECTED ? "lost" : "never_connected");
-  }
-
-  // --------------------------------------------------------------------- HTTP
-
-  /** @returns {Promise<unknown> | null} null where there is no call to end */
-  #delete() {
-    if (this.#callUrl === null) return null;
-    const request = { method: "DELETE", headers: this.#headers(), keepalive: true };
-    return fetch(this.#callUrl, request).catch(() => {}); // The call ends here in any case.
-  }
-
-  /**
-   * Asks again while there is no answer, and takes the one that comes first.
-   *
-   * @returns {Promise<Config>}
-   */
-  async #fetchConfig() {
-    const isDecided = new AbortController();
-    const how = { timeoutMs: CONFIG_TIMEOUT_MS, signal: isDecided.signal };
-    /** @type {ReturnType<typeof setInterval> | undefined} */
-    let asking;
-    try {
-      return await new Promise((resolve, reject) => {
-        const ask = () => this.#json("GET", "config", how).then(resolve, reject);
-        asking = setInterval(ask, CONFIG_AGAIN_MS);
-        ask();
-      });
-    } finally {
-      clearInterval(asking);
-      isDecided.abort();
-    }
-  }
-
-  #headers() {
-    /** @type {Record<string, string>} */
-    const headers = {};
-    if (this.#token) headers.authorization = `Bearer ${this.#token}`;
-    return headers;
-  }
-
-  /**
-   * @param {string} method
-   * @param {string | URL} target  below `api/`
-   * @param {RequestOptions} [how]
-   * @returns {Promise<any>}
-   */
-  async #json(method, target, how) {
-    const response = await this.#request(method, target, how);
-    try {
-      return await response.json();
-    } catch (error) {
-      // What broke off in the middle is no answer at all.
-      const code = error instanceof SyntaxError ? "bad_answer" : "unreachable";
-      throw new CallProblem(code, { cause: error });
-    }
-  }
-
-  /**
-   * @param {string} method
-   * @param {string | URL} target  below `api/`
-   * @param {RequestOptions} [how]
-   * @returns {Promise<Response>} a response that is ok
-   */
-  async #request(method, target, how = {}) {
-    const { body, timeoutMs = OFFER_TIMEOUT_MS, signal, outlivesClose = false } = how;
-    const headers = this.#headers();
-    const signals = [AbortSignal.timeout(timeoutMs)];
-    if (!outlivesClose) signals.push(this.#requests.signal);
-    if (signal) signals.push(signal);
-    /** @type {RequestInit} */
-    const request = {
-      method,
-      headers,
-      cache: "no-store",
-      signal: AbortSignal.any(signals),
-    };
-    if (body !== undefined) {
-      headers["content-type"] = "application/json";
-      request.body = JSON.stringify(body);
-    }
-    let response;
-    try {
-      response = await fetch(new URL(target, this.#api), request);
-    } catch (error) {
-      throw new CallProblem("unreachable", { cause: error });
-    }
-    if (response.ok) return response;
-    throw await problemOf(response);
   }
 
   // --------------------------------------------------------------------- end

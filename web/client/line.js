@@ -4,7 +4,7 @@
  * @module line
  */
 
-/** @typedef {import("./connection.js").Config} Config */
+/** @typedef {import("./api.js").Config} Config */
 /** @typedef {import("./messages.js").ServerMessages} ServerMessages */
 /** @typedef {import("./messages.js").ServerMessage} ServerMessage */
 /** @typedef {import("./messages.js").ClientMessage} ClientMessage */

@@ -53,6 +53,7 @@ const FACTS = {
   tool: (it) => ({
     name: name(it.name),
     phase: name(it.phase),
+    failed: it.failed === true,
     truncated: it.truncated === true,
   }),
   session_state: (it) => ({ keys: size(it.delta) }),
@@ -69,8 +70,34 @@ const FACTS = {
     turn: number(it.turn),
     prompt: number(it.prompt_tokens),
     response: number(it.response_tokens),
+    thoughts: number(it.thoughts_tokens),
+    cached: number(it.cached_tokens),
+    tools: number(it.tool_tokens),
     total: number(it.total_tokens),
   }),
+  confirm: (it) => ({
+    name: name(it.name),
+    seconds: number(it.seconds),
+    confirmed: flag(it.confirmed),
+  }),
+  client_tool: (it) => ({ name: name(it.name), seconds: number(it.seconds) }),
+  client_tool_result: (it) => ({ failed: it.error !== undefined }),
+  thought: (it) => ({ turn: number(it.turn), pieces: 1, characters: length(it.text) }),
+  grounding: (it) => ({
+    turn: number(it.turn),
+    queries: size(it.queries),
+    sources: size(it.sources),
+  }),
+  code: (it) => ({
+    turn: number(it.turn),
+    phase: name(it.phase),
+    language: name(it.language),
+    outcome: name(it.outcome),
+    characters: length(it.code ?? it.output),
+  }),
+  file: (it) => ({ turn: number(it.turn), mime_type: name(it.mime_type) }),
+  artifact: (it) => ({ version: number(it.version) }),
+  model: (it) => ({ state: name(it.state), name: name(it.name) }),
   error: (it) => ({ code: name(it.code), retryable: it.retryable === true }),
   goaway: (it) => ({ reason: name(it.reason), seconds: number(it.seconds) }),
   ping: () => ({ sent: 1 }),
@@ -86,6 +113,7 @@ const FACTS = {
     problem: name(/** @type {Fields | null | undefined} */ (it.problem)?.code),
     retry_in_s: it.line === "waiting" ? number(it.retryInS) : undefined,
   }),
+  video: (it) => ({ open: Boolean(it.stream), reason: name(it.reason), kind: name(it.kind) }),
   microphone: (it) => ({ open: Boolean(it.stream), reason: name(it.reason) }),
 };
 
@@ -172,6 +200,8 @@ function foldingKey(from, type, fields) {
   switch (type) {
     case "text":
       return from === "server" ? `text ${fields.turn}` : null;
+    case "thought":
+      return `thought ${fields.turn}`;
     case "transcript":
       return `transcript ${fields.role} ${fields.turn}`;
     case "ping":
@@ -217,6 +247,11 @@ function number(value) {
 /** @param {unknown} value */
 function length(value) {
   return typeof value === "string" ? value.length : undefined;
+}
+
+/** @param {unknown} value */
+function flag(value) {
+  return typeof value === "boolean" ? value : undefined;
 }
 
 /** @param {unknown} value */

@@ -9,19 +9,21 @@
  */
 
 import { sayingCopied } from "./copy_button.js";
-import { EventLog, factsAsText } from "./event_log.js";
+import { element } from "./elements.js";
+import { EventList } from "./event_list.js";
+import { EventLog } from "./event_log.js";
+import { Figures } from "./figures.js";
 import { LatencyBars, partsOf } from "./latency_bars.js";
-import { Plot } from "./plot.js";
 import { reportOf } from "./report.js";
 import { visits } from "./storage.js";
 import { PANEL, WORDS } from "./strings.js";
+import { Tokens } from "./tokens.js";
 
 /** @typedef {import("../client/statistics.js").CallStats} CallStats */
-/** @typedef {import("./event_log.js").CallEvent} CallEvent */
 /** @typedef {import("./event_log.js").Origin} Origin */
 /** @typedef {import("./latency_bars.js").Answer} Answer */
 /** @typedef {import("./latency_bars.js").Latency} Latency */
-/** @typedef {import("./plot.js").Point} Point */
+/** @typedef {import("./figures.js").Sample} Sample */
 
 /**
  * What the panel needs of a call: `Call` of the client library is one.
@@ -37,91 +39,9 @@ import { PANEL, WORDS } from "./strings.js";
  */
 /** @typedef {EventTarget & ObservedCallFields} ObservedCall */
 
-/** @typedef {{atMs: number, stats: CallStats | null}} Sample */
-
-/**
- * @typedef {object} Figure
- * @property {string} label
- * @property {number} floor  of the plot's scale
- * @property {boolean} ofAudio  a text call has none of it
- * @property {(stats: CallStats) => number | null | undefined} value  in the unit that is shown
- * @property {(value: number) => string} words
- */
-
 const PERIOD_MS = 1_000;
 const SAMPLES_MAX = 60;
 const STORAGE_KEY = "rtc.panel";
-/** Nearer to the end than this, the list of events follows what comes. */
-const END_PX = 24;
-
-const { milliseconds, percent, kilobits } = PANEL;
-
-/** @type {Figure[]} */
-const FIGURES = [
-  {
-    label: PANEL.roundTrip,
-    floor: 50,
-    ofAudio: false,
-    value: (it) => it.roundTripMs,
-    words: milliseconds,
-  },
-  {
-    label: PANEL.jitterDown,
-    floor: 20,
-    ofAudio: true,
-    value: (it) => it.downlink?.jitterMs,
-    words: milliseconds,
-  },
-  {
-    label: PANEL.jitterUp,
-    floor: 20,
-    ofAudio: true,
-    value: (it) => it.uplink?.jitterMs,
-    words: milliseconds,
-  },
-  {
-    label: PANEL.lossDown,
-    floor: 5,
-    ofAudio: true,
-    value: (it) => times(it.downlink?.lossShare, 100),
-    words: percent,
-  },
-  {
-    label: PANEL.lossUp,
-    floor: 5,
-    ofAudio: true,
-    value: (it) => times(it.uplink?.lossShare, 100),
-    words: percent,
-  },
-  {
-    label: PANEL.jitterBuffer,
-    floor: 100,
-    ofAudio: true,
-    value: (it) => it.downlink?.jitterBufferMs,
-    words: milliseconds,
-  },
-  {
-    label: PANEL.bitrateDown,
-    floor: 50,
-    ofAudio: true,
-    value: (it) => times(it.downlink?.bitrate, 0.001),
-    words: kilobits,
-  },
-  {
-    label: PANEL.bitrateUp,
-    floor: 50,
-    ofAudio: true,
-    value: (it) => times(it.uplink?.bitrate, 0.001),
-    words: kilobits,
-  },
-];
-
-/** @type {{label: string, ofAudio: boolean, words: (stats: CallStats) => string | null | undefined}[]} */
-const NAMES = [
-  { label: PANEL.codecDown, ofAudio: true, words: (it) => it.downlink?.codec },
-  { label: PANEL.codecUp, ofAudio: true, words: (it) => it.uplink?.codec },
-  { label: PANEL.path, ofAudio: false, words: pathOf },
-];
 
 export class Panel {
   #element;
@@ -148,14 +68,9 @@ export class Panel {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #poll;
 
-  /** @type {{figure: Figure, plot: Plot, row: HTMLElement, value: HTMLElement}[]} */
-  #figures = [];
-  /** @type {{words: (stats: CallStats) => string | null | undefined, ofAudio: boolean, row: HTMLElement, value: HTMLElement}[]} */
-  #names = [];
-  #eventList = element("ol", "panel-events");
-  /** @type {Map<CallEvent, HTMLElement>} */
-  #eventRows = new Map();
-  #followsEnd = true;
+  #figures = new Figures();
+  #tokens = new Tokens();
+  #eventList = new EventList(this.#log);
   #copy = button("panel-copy", PANEL.copy);
   #said = element("span", "sr-only");
   #sayCopied = sayingCopied((isCopied) => {
@@ -228,6 +143,7 @@ export class Panel {
     when("sent", (message) => this.#write("client", message.type, message));
     when("status", (status) => this.#onStatus(status));
     when("microphone", (detail) => this.#write("page", "microphone", detail));
+    when("video", (detail) => this.#write("page", "video", detail));
     when("speaker", (detail) => this.#write("page", "speaker", detail));
     this.#toggle?.addEventListener("click", () => (this.isOpen ? this.close() : this.open()));
   }
@@ -235,6 +151,8 @@ export class Panel {
   /** @param {{type: string}} message */
   #onMessage(message) {
     this.#write("server", message.type, message);
+    if (message.type === "ready") this.#tokens.onConnection();
+    if (message.type === "usage") this.#tokens.take(message);
     if (message.type === "latency")
       this.#onLatency(/** @type {Latency & {type: string}} */ (message));
     // An answer that is over before its sound was measured is measured as well as can be.
@@ -301,7 +219,7 @@ export class Panel {
    */
   #write(from, type, detail) {
     const event = this.#log.take(from, type, detail, performance.now() - this.#startMs);
-    if (this.isOpen) this.#drawEvent(event);
+    if (this.isOpen) this.#eventList.draw(event);
   }
 
   // ------------------------------------------------------------------- report
@@ -367,54 +285,11 @@ export class Panel {
     head.append(title, this.#said, this.#copy, close);
     const body = element("div", "panel-body");
     body.append(
-      section("panel-connection", PANEL.connection, this.#buildFigures(), this.#buildNames()),
-      section("panel-answers", PANEL.answers, this.#bars.element),
-      section("panel-log", PANEL.events, this.#buildEvents()),
+      section("panel-connection", PANEL.connection, ...this.#figures.build()),
+      section("panel-answers", PANEL.answers, this.#bars.element, this.#tokens.element),
+      section("panel-log", PANEL.events, this.#eventList.element),
     );
     this.#element.replaceChildren(head, this.#uncopied, body);
-  }
-
-  #buildFigures() {
-    const list = element("dl", "figures");
-    this.#figures = FIGURES.map((figure) => {
-      const plot = new Plot(figure.floor);
-      const value = element("bdi", "", PANEL.unknown);
-      const shown = element("span", "figure-value");
-      shown.append(value);
-      const description = element("dd", "");
-      description.append(plot.element, shown);
-      const row = element("div", "figure");
-      row.append(element("dt", "", figure.label), description);
-      list.append(row);
-      return { figure, plot, row, value };
-    });
-    return list;
-  }
-
-  #buildNames() {
-    const list = element("dl", "names");
-    this.#names = NAMES.map(({ label, words, ofAudio }) => {
-      const value = element("bdi", "", PANEL.unknown);
-      const description = element("dd", "");
-      description.append(value);
-      const row = element("div", "name");
-      row.append(element("dt", "", label), description);
-      list.append(row);
-      return { words, ofAudio, row, value };
-    });
-    return list;
-  }
-
-  #buildEvents() {
-    // It scrolls, so the keyboard must reach it. What is in it are words of the wire.
-    this.#eventList.tabIndex = 0;
-    this.#eventList.ariaLabel = PANEL.events;
-    this.#eventList.lang = "en";
-    this.#eventList.dir = "ltr";
-    this.#eventList.translate = false;
-    this.#eventList.addEventListener("scroll", () => this.#noteScroll());
-    new ResizeObserver(() => this.#scrollToEnd()).observe(this.#eventList);
-    return this.#eventList;
   }
 
   // ------------------------------------------------------------------ drawing
@@ -428,125 +303,18 @@ export class Panel {
   #drawAll() {
     this.#drawFigures();
     this.#drawBars();
-    this.#eventRows = new Map();
-    this.#eventList.replaceChildren();
-    for (const event of this.#log.events) this.#drawEvent(event);
-    this.#followsEnd = true;
-    this.#scrollToEnd();
+    this.#eventList.drawAll();
   }
 
   #drawFigures() {
     if (!this.isOpen) return;
-    const nowMs = performance.now();
-    const newest = this.#samples.at(-1)?.stats ?? null;
-    const isAudio = this.#call.hasAudio || newest?.downlink != null;
-    for (const { figure, plot, row, value } of this.#figures) {
-      row.hidden = figure.ofAudio && !isAudio;
-      if (row.hidden) continue;
-      const points = this.#samples.map(({ atMs, stats }) => ({
-        atMs,
-        value: (stats && figure.value(stats)) ?? null,
-      }));
-      const now = newest && figure.value(newest);
-      value.textContent = now == null ? PANEL.unknown : figure.words(now);
-      plot.draw(points, nowMs);
-    }
-    for (const { words, ofAudio, row, value } of this.#names) {
-      row.hidden = ofAudio && !isAudio;
-      value.textContent = (newest && words(newest)) || PANEL.unknown;
-    }
+    const isAudio = this.#call.hasAudio || this.#samples.at(-1)?.stats?.downlink != null;
+    this.#figures.draw(this.#samples, isAudio);
   }
 
   #drawBars() {
     if (this.isOpen) this.#bars.draw();
   }
-
-  /** @param {CallEvent} event */
-  #drawEvent(event) {
-    const list = this.#eventList;
-    const drawn = this.#eventRows.get(event);
-    const row = eventRow(event);
-    this.#eventRows.set(event, row);
-    if (drawn) drawn.replaceWith(row);
-    else list.append(row);
-    while (list.childElementCount > this.#log.events.length) list.firstElementChild?.remove();
-    for (const old of this.#eventRows.keys()) {
-      if (this.#eventRows.size <= this.#log.events.length) break;
-      this.#eventRows.delete(old);
-    }
-    this.#scrollToEnd();
-  }
-
-  /** The newest event is kept in sight, unless the person has scrolled up. */
-  #noteScroll() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#eventList;
-    this.#followsEnd = scrollHeight - scrollTop - clientHeight < END_PX;
-  }
-
-  #scrollToEnd() {
-    if (this.#followsEnd) this.#eventList.scrollTop = this.#eventList.scrollHeight;
-  }
-}
-
-/** @param {CallStats} stats */
-function pathOf({ candidates }) {
-  if (!candidates) return null;
-  const { local, remote, protocol, relayProtocol, networkType } = candidates;
-  const relay = relayProtocol && `TURN/${relayProtocol.toUpperCase()}`;
-  const rest = [protocol.toUpperCase(), relay, networkType].flatMap((it) => it || []);
-  return PANEL.candidates(local, remote, rest);
-}
-
-/** @param {CallEvent} event */
-function eventRow(event) {
-  const row = element("li", "event");
-  row.dataset.from = event.from;
-  row.append(element("span", "event-time", clock(event.atMs)), origin(event.from));
-  const words = element("span", "event-words");
-  words.append(element("span", "event-type", event.type), ` ${factsAsText(event)}`);
-  row.append(words);
-  return row;
-}
-
-/** @param {Origin} from */
-function origin(from) {
-  const mark = element("span", "event-origin");
-  const arrow = element("span", "", { server: "↓", client: "↑", page: "·" }[from]);
-  arrow.ariaHidden = "true";
-  const words = { server: PANEL.received, client: PANEL.sent, page: "" }[from];
-  mark.append(arrow, element("span", "sr-only", words));
-  return mark;
-}
-
-/**
- * @param {number} ms
- * @returns {string} `1:02.345`
- */
-function clock(ms) {
-  const minutes = Math.floor(ms / 60_000);
-  return `${minutes}:${((ms % 60_000) / 1000).toFixed(3).padStart(6, "0")}`;
-}
-
-/**
- * @param {number | null | undefined} value
- * @param {number} factor
- */
-function times(value, factor) {
-  return value == null ? null : value * factor;
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {string} className
- * @param {string} [text]
- * @returns {HTMLElementTagNameMap[T]}
- */
-function element(tag, className, text = "") {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.textContent = text;
-  return made;
 }
 
 /**

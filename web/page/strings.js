@@ -413,10 +413,23 @@ export const PANEL = Object.freeze({
     network: "network and playout",
   }),
 
+  /** What a model counts, of its newest answer. */
+  tokens: Object.freeze({
+    prompt_tokens: "Tokens in",
+    response_tokens: "Tokens out",
+    thoughts_tokens: "Of thoughts",
+    cached_tokens: "From the cache",
+    tool_tokens: "Of tools",
+    total_tokens: "Together",
+  }),
+  tokensInAll: "All answers",
+
   events: "Events",
   sent: "sent",
   received: "received",
 
+  /** @param {number} count */
+  count: (count) => count.toLocaleString(LANGUAGE.code),
   /** @param {number} ms */
   milliseconds: (ms) => `${ms < 9.95 ? trimmed(ms, 1) : Math.round(ms)} ms`,
   /** @param {number} percent */
