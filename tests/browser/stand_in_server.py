@@ -54,9 +54,11 @@ class StandInCall:
         make_track: Callable[[], MediaStreamTrack],
         on_open: Callable[[StandInCall], None],
         *,
+        agent: str = "stand_in",
         takes_video: bool = True,
     ) -> None:
         self.offer = offer
+        self._agent = agent
         self._takes_video = takes_video
         self._video: MediaStreamTrack | None = None
         self._make_track = make_track
@@ -131,7 +133,7 @@ class StandInCall:
             "ready",
             call_id=self.id,
             session_id=self.session_id,
-            agent="stand_in",
+            agent=self._agent,
             modality=modality,
             resumed=self.resumed,
         )
@@ -157,6 +159,7 @@ class StandInServer:
     ``refusals`` are given to the offers that come next, one each; then calls are placed.
     Answers to offers wait for ``answers``, which is set at first.
     ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
+    ``agent`` is the name of the one that answers.
     ``takes_video``: whether calls look at video, or answer that section inactive.
     ``make_track`` makes what the agent of each audio call says: silence.
     """
@@ -174,6 +177,7 @@ class StandInServer:
         self.answers = asyncio.Event()
         self.answers.set()
         self.page_fingerprint: str | None = None
+        self.agent = "stand_in"
         self.takes_video = True
         self.make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack
         self._opened: asyncio.Queue[StandInCall] = asyncio.Queue()
@@ -223,7 +227,7 @@ class StandInServer:
         return web.json_response(
             {
                 "ice_servers": [],
-                "agent": "stand_in",
+                "agent": self.agent,
                 "modalities": modalities,
                 "auth": False,
                 "page": self.page_fingerprint or self._page.fingerprint(),
@@ -245,6 +249,7 @@ class StandInServer:
             request.headers,
             self.make_track,
             self._opened.put_nowait,
+            agent=self.agent,
             takes_video=self.takes_video,
         )
         if self.forget_sessions:

@@ -16,7 +16,7 @@ import pytest
 from av import open as open_media
 from playwright.async_api import Browser, CDPSession, expect
 
-from tests.browser.scenes import SCENES, open_stage
+from tests.browser.scenes import SCENES, TIMEOUT_MS, open_stage
 from tests.browser.server_process import RESULTS
 from tests.browser.stand_in_server import StandInServer
 
@@ -80,15 +80,17 @@ def check_picture(picture: bytes, width: int, height: int) -> None:
 
 async def test_picture_for_the_readme(browser: Browser, server: StandInServer) -> None:
     """An audio call in which the agent speaks, with the panel of call details beside it."""
+    server.agent = "travel agent"
     async with open_stage(browser, server, size=(1280, 800), motion=True) as stage:
         await SCENES["panel"](stage)
+        jitter_up = stage.page.page.locator(".figure", has_text="Jitter up").locator("bdi")
+        await expect(jitter_up).to_contain_text("ms", timeout=TIMEOUT_MS)  # what the far end says
         last = "And what about Sunday?"
         stage.call.send("transcript", role="user", text=last, final=True, turn=2)
         answer = "On Sunday clouds come in from the sea, and it stays"
         for text in (answer[:-16], answer):
             stage.call.send("transcript", role="agent", text=text, final=False, turn=2)
         await stage.be("speaking")
-        stage.call.send("agent", name="travel agent")
         await expect(stage.page.rows("agent").last).to_contain_text("it stays")
         await expect(stage.page.page).to_have_title("travel agent")
         await stage.hear(agents=0.7)
