@@ -271,6 +271,7 @@ class MediaBridge:
             run_config=identity.run_config,
             client_tools=identity.client_tools,
             call_id=identity.call_id,
+            history=self._history,
         )
         async with live:
             self._live = live
@@ -508,7 +509,7 @@ class MediaBridge:
         self._live.send_state(dict(delta))
 
     def _may_change(self, key: str) -> bool:
-        scoped = key.startswith(("app:", "user:", "temp:"))
+        scoped = key.startswith(("app:", "user:", "temp:", "rtc:"))
         return key in self._settings.allow_state and not scoped
 
     # ------------------------------------------------------------------

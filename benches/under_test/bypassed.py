@@ -19,6 +19,7 @@ from unittest import mock
 
 from rtc_server import app, event_loop, logs
 from rtc_server.agent.agent_runtime import AgentRuntime
+from rtc_server.agent.heard_history import HeardHistory
 from rtc_server.agent.live_events import (
     AgentAudio,
     LiveEvent,
@@ -116,6 +117,7 @@ class LoopBackRuntime(AgentRuntime):
         run_config: Mapping[str, Any] | None = None,
         client_tools: Sequence[Mapping[str, Any]] = (),
         call_id: str = "",
+        history: HeardHistory | None = None,
     ) -> LiveSession:
         """A stand-in, which has all that the bridge uses of a live session."""
         return cast("LiveSession", LoopBackSession())

@@ -178,6 +178,7 @@ class AgentRuntime:
         run_config: Mapping[str, Any] | None = None,
         client_tools: Sequence[Mapping[str, Any]] = (),
         call_id: str = "",
+        history: HeardHistory | None = None,
     ) -> LiveSession:
         """The agent's side of a call, to be entered with ``async with``.
 
@@ -187,6 +188,7 @@ class AgentRuntime:
             run_config: fields of ADK's ``RunConfig``, already found to be allowed.
             client_tools: declarations of the caller's own tools, already checked.
             call_id: for log messages.
+            history: the call's, which keeps the handle of the model's own session.
 
         Raises:
             BadRequest: ``run_config`` does not fit; the field is named.
@@ -215,6 +217,7 @@ class AgentRuntime:
                 confirm_s=self._settings.limits.confirm_s,
                 client_tool_s=self._settings.limits.client_tool_s,
             ),
+            history=history,
         )
 
     def check_run_config(self, run_config: Mapping[str, Any] | None) -> None:

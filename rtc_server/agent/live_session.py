@@ -37,7 +37,7 @@ from .failures import (
     blames_the_request,
     close_code_of,
 )
-from .heard_history import is_speech
+from .heard_history import HeardHistory, is_speech
 from .live_event_mapper import TASK_ENDS, LiveEventMapper
 from .live_events import (
     AgentAudio,
@@ -60,6 +60,7 @@ from .lost_turn import OpenTurn
 from .model_choice import ModelChoice
 from .model_gate import HeldTooLong, ModelGate, ModelGates
 from .model_stamp import ModelStamp
+from .resumption import Resumption
 from .retry_rules import RetryRules
 from .run_watch import RunWatch
 from .session_store import SessionStore
@@ -131,6 +132,7 @@ class LiveSession:
         metrics: Metrics,
         retry: RetryRules,
         questions: CallerQuestions | None = None,
+        history: HeardHistory | None = None,
     ) -> None:
         self._runner = runner
         self._sessions = sessions
@@ -196,8 +198,11 @@ class LiveSession:
         self._has_output = False
         self._requests: deque[LlmRequest] = deque(maxlen=8)
         """Of the latest connections of this run: a reconnect has the one of the first connect."""
-        self._handle: str | None = None
-        self._handle_agent: str | None = None
+        self._resumption = Resumption(
+            runner.agent,
+            first_agent=models.first_agent,
+            keep=_kept_nowhere if history is None else history.keep_state,
+        )
 
     # Opening and closing ------------------------------------------------------
 
@@ -385,6 +390,8 @@ class LiveSession:
                 self._release_gate(error)
                 if self._closing.is_set():
                     return
+                if self._tells_history_instead():
+                    continue
                 self._state = _State.RECONNECTING
                 self._is_activity_open = self._is_interrupting = False
                 self._send_waiting_audio()  # to be dropped and counted with the rest
@@ -404,9 +411,18 @@ class LiveSession:
     async def _begin_anew(self) -> None:
         """The agents of a workflow are done: it begins again with what the user says next."""
         self._mapper.reset()
-        self._handle, self._handle_agent = None, None  # of the last agent; the first begins
+        self._resumption.begin_anew()  # of the last agent; the first begins
         self._has_output = self._task_ended = False
         await self._pause(self._retry.delay_s(1))
+
+    def _tells_history_instead(self) -> bool:
+        """Whether the model did not take the handle kept from another call; nobody is told."""
+        if not self._resumption.was_refused() or self._turn.is_open(self._now()):
+            return False
+        self._log.info("the model does not go on with its session; it is told the history")
+        self._state = _State.CONNECTING
+        self._queue.start_over()
+        return True
 
     def _start_over(self, why: ModelChanged | Renewed) -> None:
         """The run was ended on purpose; nobody is told, and the next one starts at once."""
@@ -427,7 +443,7 @@ class LiveSession:
         if not isinstance(error, RedialLimit):
             self._count_failure()
         if self._failures > 1 or failure is REFUSED:
-            self._handle = None  # it did not help; the history is told anew instead
+            self._resumption.drop()  # it did not help; the history is told anew instead
         self._metrics.agent_errors.labels(failure.code).inc()
         is_down = self._own_gate.is_open
         changes = self._choice.failed(self._now(), is_down=is_down)
@@ -469,9 +485,13 @@ class LiveSession:
         )
 
     async def _run(self) -> None:
-        if not self._handle:
+        if not self._resumption.handle:
             agent_name = self._models.first_agent
-            await self._sessions.close_open_turn(self._user_id, self._session_id, agent_name)
+            session = await self._sessions.close_open_turn(
+                self._user_id, self._session_id, agent_name
+            )
+            if self._models.is_gemini and not self._choice.on_fallback:
+                self._resumption.take_up(session)
         if not self._models.observed:
             await self.connected()
         with (
@@ -495,7 +515,7 @@ class LiveSession:
             self._modality,
             speaks_only=self.speaks_only,
             resumable=self._models.is_gemini,
-            handle=None if self._choice.on_fallback else self._handle,
+            handle=None if self._choice.on_fallback else self._resumption.handle,
             offered=self._offered,
         )
 
@@ -505,7 +525,8 @@ class LiveSession:
         if self._gate is not None:
             self._gate.proved(self)
             self._gate = None
-        self._keep_handle(adk_event)
+        if not self._choice.on_fallback:  # a handle is good for its own model only
+            self._resumption.take(adk_event)
         for event in self._mapper.map(adk_event):
             self._note(event)
             await self._emit(event)
@@ -537,18 +558,6 @@ class LiveSession:
         elif isinstance(event, AgentFailed):
             self._has_output = False
             self._metrics.agent_errors.labels(event.code).inc()
-
-    def _keep_handle(self, adk_event: Event) -> None:
-        """The newest resumption handle of the agent that speaks; never an empty one."""
-        if self._choice.on_fallback:
-            return  # a handle is good for its own model only
-        author = adk_event.author
-        if author not in ("user", self._handle_agent):
-            # Another agent has a live session of its own.
-            self._handle, self._handle_agent = None, author
-        update = adk_event.live_session_resumption_update
-        if update is not None and update.new_handle:
-            self._handle = update.new_handle
 
     def _falls_back_to_speech(self, error: BaseException | None) -> bool:
         """Whether the model refused to answer in text and is now asked to speak."""
@@ -593,7 +602,7 @@ class LiveSession:
         if models is self._models:
             return
         self._models = models
-        self._handle = None
+        self._resumption.drop()
         self._mapper = self._new_mapper(models)
         name = self._name_of(models)
         self._log.warning("the call goes on with the model %s", name)
@@ -643,6 +652,7 @@ class LiveSession:
         if not any(request is one for one in self._requests):
             self._requests.append(request)
         else:
+            self._resumption.connects_again()
             await self._reconnecting()
         is_first = self._state is _State.CONNECTING
         await self._tell_away(_FIRST_PATIENCE_S if is_first else None)
@@ -752,3 +762,7 @@ class LiveSession:
     def _count_dropped(self, seconds: float) -> None:
         reason = "reconnecting" if self._state is _State.RECONNECTING else "stalled"
         self._metrics.audio_dropped.labels("uplink", reason).inc(seconds)
+
+
+def _kept_nowhere(key: str, value: object) -> None:
+    """For runs without a history."""

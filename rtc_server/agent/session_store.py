@@ -87,18 +87,23 @@ class SessionStore:
         except Exception:  # whatever the service's driver raises; nobody waits for this
             logger.exception("the session service failed")
 
-    async def close_open_turn(self, user_id: str, session_id: str, agent_name: str) -> None:
+    async def close_open_turn(
+        self, user_id: str, session_id: str, agent_name: str
+    ) -> Session | None:
         """Let the history end with the agent's word, if it ends with the user's.
 
         A live model is given the history when it connects, and would answer a last turn
         of the user that nobody waits for any more.  Errors of the service are raised.
+
+        Returns:
+            The session as it is then.
         """
         session = await self._get(user_id, session_id)
         if session is None:
-            return
-        spoken = [event for event in session.events if event.content and event.content.parts]
+            return None
+        spoken = [event for event in session.events if _has_words(event)]
         if not spoken or not _is_users(spoken[-1]):
-            return
+            return session
         await self.service.append_event(
             session,
             Event(
@@ -107,6 +112,7 @@ class SessionStore:
                 content=types.Content(role="model", parts=[types.Part(text=CUT_OFF)]),
             ),
         )
+        return session
 
     async def _exists(self, user_id: str, session_id: str) -> bool:
         return await self._get(user_id, session_id) is not None
@@ -132,3 +138,11 @@ class SessionStore:
 
 def _is_users(event: Event) -> bool:
     return event.author == "user" or (event.content is not None and event.content.role == "user")
+
+
+def _has_words(event: Event) -> bool:
+    """Whether ADK tells a model of it: content, or a transcript of either side."""
+    if event.content is not None and event.content.parts:
+        return True
+    transcripts = (event.input_transcription, event.output_transcription)
+    return any(one is not None and one.text for one in transcripts)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from google.adk.errors.already_exists_error import AlreadyExistsError
+from google.adk.events.event import Event
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
+from google.genai import types
 
-from rtc_server.agent.session_store import SessionStore
+from rtc_server.agent.session_store import CUT_OFF, SessionStore
 from rtc_server.errors import AgentUnreachable, BadRequest
 
 
@@ -108,3 +110,43 @@ async def test_only_a_session_made_for_this_call_is_discarded(resumed: bool) -> 
         stored = await store.open("user", "s1")
     await store.discard(stored)
     assert (await store.open("user", "s1")).resumed is resumed
+
+
+async def history_after_closing(*events: Event) -> list[str]:
+    """The words of a session of ``events`` once its open turn was closed."""
+    store = SessionStore("app")
+    await store.open("user", "s")
+    session = await store.service.get_session(app_name="app", user_id="user", session_id="s")
+    assert session is not None
+    for event in events:
+        await store.service.append_event(session, event)
+    closed = await store.close_open_turn("user", "s", "first")
+    assert closed is not None
+    return [f"{one.author}: {words_of(one)}" for one in closed.events]
+
+
+def words_of(event: Event) -> str:
+    for transcript in (event.input_transcription, event.output_transcription):
+        if transcript is not None:
+            return transcript.text or ""
+    assert event.content is not None
+    assert event.content.parts is not None
+    return event.content.parts[0].text or ""
+
+
+def spoken(text: str) -> Event:
+    heard = types.Transcription(text=text, finished=True)
+    return Event(author="user", invocation_id="run", input_transcription=heard)
+
+
+async def test_a_spoken_question_that_nobody_answered_is_closed_as_a_typed_one() -> None:
+    """ADK tells a model of transcripts, too, and it would answer."""
+    said = types.Transcription(text="Hi.", finished=True)
+    answer = Event(author="agent", invocation_id="run", output_transcription=said)
+    assert await history_after_closing(spoken("hello"), answer) == ["user: hello", "agent: Hi."]
+    assert await history_after_closing(spoken("hello"), answer, spoken("and?")) == [
+        "user: hello",
+        "agent: Hi.",
+        "user: and?",
+        f"agent: {CUT_OFF}",
+    ]
