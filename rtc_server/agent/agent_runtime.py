@@ -38,6 +38,7 @@ from .live_run_config import LiveOptions, Modality, live_run_config
 from .live_session import LiveSession
 from .loader import LoadedAgent, load_fallback
 from .model_gate import ModelGates
+from .recordings import RecordingsBehind
 from .retry_rules import RetryRules
 from .session_store import SessionStore
 from .tool_errors import answer_tool_errors
@@ -91,7 +92,8 @@ class AgentRuntime:
         self._retry = retry if retry is not None else RetryRules()
         kept = services if services is not None else AdkServices()
         session_service = session_service or kept.sessions
-        artifacts = kept.artifacts or InMemoryArtifactService()
+        artifacts = RecordingsBehind(kept.artifacts or InMemoryArtifactService())
+        self._recordings = artifacts
         self._sessions = WrittenBehindSessions(
             session_service or InMemorySessionService(),
             count_error=lambda code: metrics.agent_errors.labels(code).inc(),
@@ -137,6 +139,7 @@ class AgentRuntime:
     ) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
         release_tool_threads()
+        await self._recordings.close()
         await self._sessions.close()
         try:
             async with asyncio.timeout(2.0):

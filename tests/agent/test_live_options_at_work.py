@@ -15,6 +15,7 @@ from google.adk.models.llm_response import LlmResponse
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
+from pydantic import PrivateAttr
 
 from rtc_server.agent.adk_services import AdkServices
 from rtc_server.agent.agent_runtime import AgentRuntime
@@ -22,6 +23,7 @@ from rtc_server.agent.live_events import (
     AgentAudio,
     AgentFailed,
     LiveEvent,
+    ModelInterrupted,
     ModelTurnComplete,
     PartRefused,
     ToolReturned,
@@ -29,6 +31,7 @@ from rtc_server.agent.live_events import (
 )
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
+from rtc_server.agent.recordings import RecordingsBehind
 from rtc_server.metrics import Metrics
 from rtc_server.settings import Settings
 from tests.waiting import until as wait_until
@@ -40,6 +43,7 @@ from .scripted_llm import (
     ScriptedLlm,
     audio_piece,
     echo_text,
+    interrupted,
     tone,
     turn_complete,
     uses_tool,
@@ -234,19 +238,22 @@ async def test_custom_metadata_is_on_the_stored_events_of_the_agent(llm: Scripte
     assert "scripted" in marked
 
 
-async def test_live_blobs_are_saved_as_artifacts_while_audio_goes_on(llm: ScriptedLlm) -> None:
-    """One of each side for a turn, joined from our pieces; a slow store stops no audio."""
-    saving, release = asyncio.Event(), asyncio.Event()
+class SlowArtifacts(InMemoryArtifactService):
+    """Stores nothing before it is released."""
 
-    class SlowArtifacts(InMemoryArtifactService):
-        async def save_artifact(self, **more: Any) -> int:
-            saving.set()
-            await release.wait()
-            return await super().save_artifact(**more)
+    _release: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+
+    async def save_artifact(self, **more: Any) -> int:
+        await self._release.wait()
+        return await super().save_artifact(**more)
+
+
+async def test_live_blobs_are_saved_as_artifacts_and_keep_nobody_waiting(llm: ScriptedLlm) -> None:
+    """One of each side for a turn, joined from our pieces, behind the call's back."""
 
     async def answer(connection: ScriptedConnection) -> None:
         await connection.receive_text()
-        connection.emit(audio_piece(tone(0.1)), turn_complete())
+        connection.emit(audio_piece(tone(0.1)), interrupted(), turn_complete())
         while True:
             await connection.receive_input()
 
@@ -260,32 +267,63 @@ async def test_live_blobs_are_saved_as_artifacts_while_audio_goes_on(llm: Script
             for _ in range(10):
                 live.send_audio(PIECE)
             live.send_text("hello")
-            heard = await until(live, AgentAudio)
-            assert heard
-            await saving.wait()
-            taken = llm.connections[0].audio_bytes
-            for _ in range(10):
-                live.send_audio(PIECE)
-            await _until_taken(llm.connections[0], taken + 10 * len(PIECE))
-            release.set()
-            await until(live, ModelTurnComplete)
-        keys = await artifacts.list_artifact_keys(
-            app_name=runtime.sessions.app_name, user_id="user", session_id="session"
-        )
-        assert len(keys) == 2
-        user, agent = sorted(keys, key=lambda name: "output" in name)
-        assert "input_audio" in user
+            kinds = [type(one) for one in await until(live, ModelTurnComplete)]
+            assert ModelInterrupted in kinds
+            assert not artifacts.artifacts
+            live.send_audio(PIECE)
+            await wait_until(lambda: llm.connections[0].audio_bytes >= 11 * len(PIECE))
+            artifacts._release.set()
+        app_name = runtime.sessions.app_name
+    names = await artifacts.list_artifact_keys(
+        app_name=app_name, user_id="user", session_id="session"
+    )
+    sound = {}
+    for name in names:
         saved = await artifacts.load_artifact(
-            app_name=runtime.sessions.app_name, user_id="user", session_id="session", filename=user
+            app_name=app_name, user_id="user", session_id="session", filename=name
         )
         assert saved is not None
         assert saved.inline_data is not None
-        assert saved.inline_data.data == 10 * PIECE
-        assert "output_audio" in agent
+        sound[name.rpartition("_audio_")[0]] = saved.inline_data.data
+    assert sound == {
+        "adk_live_audio_storage_input": 10 * PIECE,
+        "adk_live_audio_storage_output": tone(0.1),
+    }
 
 
-async def _until_taken(connection: ScriptedConnection, count: int) -> None:
-    await wait_until(lambda: connection.audio_bytes >= count)
+async def test_recordings_that_cannot_be_stored_are_lost_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A store that raises, one that is too slow, and one that is never done."""
+
+    class BrokenArtifacts(InMemoryArtifactService):
+        async def save_artifact(self, **more: Any) -> int:
+            raise OSError
+
+    def recording(number: int) -> dict[str, Any]:
+        blob = types.Blob(data=bytes(100), mime_type="audio/pcm")
+        name = f"adk_live_audio_storage_input_audio_{number}.pcm"
+        return {
+            "app_name": "a",
+            "user_id": "u",
+            "session_id": "s",
+            "filename": name,
+            "artifact": types.Part(inline_data=blob),
+        }
+
+    broken = RecordingsBehind(BrokenArtifacts())
+    assert await broken.save_artifact(**recording(1)) == 0
+    await broken.close()
+    assert "could not be stored" in caplog.text
+    slow = SlowArtifacts()
+    behind = RecordingsBehind(slow, capacity_bytes=150)
+    for number in range(2):
+        await behind.save_artifact(**recording(number))
+    assert "too slow" in caplog.text
+    slow._release.set()
+    await behind.close()
+    await behind.close()
+    assert len(slow.artifacts) == 1
 
 
 # Avatars ---------------------------------------------------------------------
