@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Answer", "Conversation", "Question", "Sound"]
+__all__ = ["PARTS", "Answer", "Conversation", "Question", "Sound"]
 
 _SAME_SOUND_S = 0.2
 """A silence shorter than this is inside of speech."""
@@ -28,6 +28,11 @@ _OVERTAKEN_S = 0.05
 last of that answer: messages and packets do not travel in one queue."""
 
 _MAX_VIOLATIONS = 100
+
+PARTS = ("thought", "image", "file", "code", "grounding")
+"""Types of messages that an answer holds beside words and sound."""
+
+_OF_A_TURN = ("text", "transcript", "latency", "usage", "turn")
 
 
 @dataclass(slots=True)
@@ -81,6 +86,8 @@ class Answer:
     """Milliseconds of audio received, audible or not."""
 
     tools: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    """What it holds beside words and sound: messages of the types in ``PARTS``."""
     ended_at: float | None = None
     interrupted: bool = False
     turn_complete: bool = False
@@ -163,7 +170,9 @@ class Conversation:
                 self.goaway = dict(message)
             case "tool":
                 self._open.tools.append(dict(message))
-            case "text" | "transcript" | "latency" | "usage" | "turn":
+            case "artifact":
+                self._open.parts.append(dict(message))
+            case _ if kind in _OF_A_TURN or kind in PARTS:
                 number = message.get("turn")
                 if not isinstance(number, int) or number < 1:
                     self._violation(f"a {kind!r} has no turn number")
@@ -263,6 +272,8 @@ class Conversation:
             case "transcript":
                 answer.transcript = str(message.get("text", ""))
                 self._begun(answer, kind, now)
+            case _ if kind in PARTS:
+                answer.parts.append(dict(message))
             case "latency":
                 answer.latency = _rest(message)
             case "usage":
@@ -287,6 +298,7 @@ class Conversation:
         answer.heard_text = message.get("heard_text")
         heard, self._open = self._open, Answer(turn=0)
         answer.sounds, answer.audio_ms, answer.tools = heard.sounds, heard.audio_ms, heard.tools
+        answer.parts += heard.parts
         self.ended.append(answer)
 
     def _violation(self, what: str) -> None:

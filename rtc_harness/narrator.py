@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["Narrator"]
 
 _SENTENCES = re.compile(r".*[.!?…](?=\s|$)", re.DOTALL)
-_MAX_TOOL_CHARACTERS = 200
+_MAX_CHARACTERS = 200
 
 
 class Narrator:
@@ -59,6 +59,19 @@ class Narrator:
                     self.line("agent", f"(interrupted{_heard(message)})", now)
             case "tool":
                 self.line("tool", _tool(message), now)
+            case "grounding":
+                for line in _sources(message):
+                    self.line("source", line, now)
+            case "code":
+                self.line("code", _code(message), now)
+            case "image":
+                self.line("agent", f"(a picture, {message.get('mime_type')})", now)
+            case "file":
+                self.line("agent", f"(a file, {message.get('uri')})", now)
+            case "artifact":
+                self.line("agent", f"(saved {message.get('name')}, {message.get('version')})", now)
+            case "thought":
+                self.line("thinks", _short(str(message.get("text", "")).strip()), now)
             case "agent":
                 self.line("call", f"{message.get('name')} took over", now)
             case "error":
@@ -100,6 +113,26 @@ def _tool(message: Mapping[str, Any]) -> str:
     phase, name = message.get("phase"), message.get("name")
     about = message.get("args") if phase == "call" else message.get("result")
     words = "" if about is None else json.dumps(about, ensure_ascii=False)
-    if len(words) > _MAX_TOOL_CHARACTERS:
-        words = words[:_MAX_TOOL_CHARACTERS] + "…"
-    return f"{name} {phase} {words}".rstrip()
+    if phase == "result" and message.get("failed"):
+        phase = "failed"
+    return f"{name} {phase} {_short(words)}".rstrip()
+
+
+def _sources(message: Mapping[str, Any]) -> list[str]:
+    queries = [f"searched for {one}" for one in message.get("queries") or []]
+    sources = [
+        " ".join(one[key] for key in ("title", "uri") if key in one)
+        for one in message.get("sources") or []
+    ]
+    return [*queries, *sources]
+
+
+def _code(message: Mapping[str, Any]) -> str:
+    if message.get("phase") == "call":
+        return _short(f"{message.get('language') or ''} {message.get('code')}".strip())
+    return _short(f"{message.get('outcome')}: {message.get('output')}".strip())
+
+
+def _short(words: str) -> str:
+    words = words.replace("\n", " ⏎ ")
+    return words if len(words) <= _MAX_CHARACTERS else words[:_MAX_CHARACTERS] + "…"

@@ -9,6 +9,8 @@
   nothing while its agent is silent says the same in ``heard_ms``.
 * ``barge_in_ms``: from the packet with the first of the interrupting speech (or the text)
   leaving, to the end of the last sound of the answer that it interrupted.
+* ``parts``: the messages about what an answer holds beside words and sound; a picture's
+  ``file`` lies beside the report.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 
 from .conversation import Answer, Question
 from .errors import HarnessError
+from .pictures import save_pictures
 
 __all__ = [
     "answer_report",
@@ -98,6 +101,7 @@ def answer_report(answer: Answer) -> dict[str, Any]:
         "server_latency": answer.latency,
         "usage": answer.usage,
         "tools": answer.tools,
+        "parts": answer.parts,
         "received_audio_ms": round(answer.audio_ms, 1),
         "audible_ms": audible_ms(answer),
         "interrupted": answer.interrupted,
@@ -107,12 +111,13 @@ def answer_report(answer: Answer) -> dict[str, Any]:
 
 
 def write_report(path: str | Path, report: dict[str, Any]) -> None:
-    """Write the report.
+    """Write the report, and the pictures in it to files beside it.
 
     Raises:
-        HarnessError: the file cannot be written.
+        HarnessError: a file cannot be written.
     """
     try:
+        save_pictures(report, Path(path))
         Path(path).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -65,3 +65,39 @@ def test_narrator_prints_what_a_person_wants_to_know() -> None:
         "call   will end: drain",
         "call   billing took over",
     ]
+
+
+def test_narrator_prints_what_an_answer_holds_beside_words() -> None:
+    """A line each, shortened; a tool that failed is told as that."""
+    lines = narrate(
+        {"type": "tool", "phase": "progress", "id": "1", "name": "watch", "result": {"at": 50}},
+        {"type": "tool", "phase": "result", "id": "1", "name": "watch", "failed": True},
+        {"type": "tool", "phase": "cancelled", "id": "2", "name": "look"},
+        {
+            "type": "grounding",
+            "queries": ["weather"],
+            "sources": [{"uri": "https://a.example/", "title": "A"}, {"title": "B"}],
+            "turn": 1,
+        },
+        {"type": "code", "phase": "call", "language": "python", "code": "a = 1\nb", "turn": 1},
+        {"type": "code", "phase": "result", "outcome": "ok", "output": "x" * 500, "turn": 1},
+        {"type": "image", "mime_type": "image/png", "data": "", "turn": 1},
+        {"type": "file", "uri": "https://a.example/a.pdf", "turn": 1},
+        {"type": "artifact", "name": "note.txt", "version": 2},
+        {"type": "thought", "text": "Hm.", "turn": 1},
+    )
+    assert lines[7].startswith("code   ok: xxx")
+    assert len(lines.pop(7)) < 250
+    assert lines == [
+        'tool   watch progress {"at": 50}',
+        "tool   watch failed",
+        "tool   look cancelled",
+        "source searched for weather",
+        "source A https://a.example/",
+        "source B",
+        "code   python a = 1 ⏎ b",
+        "agent  (a picture, image/png)",
+        "agent  (a file, https://a.example/a.pdf)",
+        "agent  (saved note.txt, 2)",
+        "thinks Hm.",
+    ]
