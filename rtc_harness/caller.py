@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .camera import Film, PictureMessage, Still
 from .client import RtcClient
 from .conversation import Answer, Question
 from .errors import HarnessError, Unanswered
@@ -16,7 +17,21 @@ from .narrator import Narrator
 from .report import mouth_to_ear_ms, other_answers, response_ms, turn_report
 from .signalling import CallRequest
 
-__all__ = ["CallPlan", "CallResult", "TextTurn", "WavTurn", "place_call"]
+__all__ = ["CallPlan", "CallResult", "Shown", "TextTurn", "WavTurn", "place_call"]
+
+
+SEEN_AFTER_S = 1.5
+"""The agent is given a picture a second: by then it has seen what the camera shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the agent is shown before a turn."""
+
+    film: Still | Film | None = None
+    """What the camera shows from now on; None: what it showed before."""
+
+    images: tuple[PictureMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,7 @@ class WavTurn:
 
     name: str
     samples: Samples = field(repr=False)
+    shown: Shown = field(default_factory=Shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,7 @@ class TextTurn:
     """A turn to be typed."""
 
     text: str
+    shown: Shown = field(default_factory=Shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,11 @@ class CallPlan:
             isinstance(turn, WavTurn) for turn in self.turns
         )
 
+    @property
+    def video(self) -> bool:
+        """The call has a video section: there is something to show."""
+        return any(turn.shown.film is not None for turn in self.turns)
+
 
 @dataclass(slots=True)
 class CallResult:
@@ -79,6 +101,7 @@ async def place_call(plan: CallPlan, write: Callable[[str], None]) -> CallResult
         async with RtcClient.connect(
             plan.url,
             audio=plan.audio,
+            video=plan.video,
             request=plan.request,
             token=plan.token,
             on_message=narrator.on_message,
@@ -167,6 +190,7 @@ class _Run:
 
     async def _ask(self, turn: WavTurn | TextTurn) -> Question:
         assert self.client is not None
+        await self._show(turn.shown)
         if isinstance(turn, TextTurn):
             self._narrator.line("you", turn.text, time.monotonic())
             question = self.client.send_text(turn.text)
@@ -175,6 +199,17 @@ class _Run:
             question = await self.client.say(turn.samples, turn.name)
         self._asked.append(question)
         return question
+
+    async def _show(self, shown: Shown) -> None:
+        assert self.client is not None
+        if shown.film is not None:
+            assert self.client.camera is not None
+            self._narrator.line("you", f"(show {shown.film.name})", time.monotonic())
+            self.client.camera.show(shown.film)
+            await asyncio.sleep(SEEN_AFTER_S)
+        for image in shown.images:
+            self._narrator.line("you", f"(send {image.name})", time.monotonic())
+            self.client.send_image(image)
 
     async def _wait_for_barge_in(self, index: int, question: Question, after_s: float) -> None:
         assert self.client is not None

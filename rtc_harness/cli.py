@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import click
 
-from .caller import CallPlan, TextTurn, WavTurn, place_call
+from .caller import CallPlan, Shown, TextTurn, WavTurn, place_call
+from .camera import open_film, read_image
 from .errors import HarnessError, WavError
 from .levels import speech_span
 from .report import write_report
@@ -22,7 +23,7 @@ _ORDER = f"{__name__}.order"
 
 
 def turn_kinds(args: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
-    """Which turns a command line asks for, in its order: ``"wav"`` and ``"text"``.
+    """What a command line asks for, in its order: ``"wav"``, ``"text"``, ``"video"``, ``"image"``.
 
     click keeps the order within an option and within the arguments, and loses it between
     them; so the line is walked once more, by click's own rules for options that take a
@@ -43,8 +44,8 @@ def turn_kinds(args: Sequence[str], params: Sequence[click.Parameter]) -> list[s
             kinds.append("wav")
         else:
             name, has_value, _ = word.partition("=")
-            if name == "--text":
-                kinds.append("text")
+            if name in ("--text", "--video", "--image"):
+                kinds.append(name[2:])
             if takes_value.get(name, False) and not has_value:
                 next(words, None)
     return kinds
@@ -73,6 +74,23 @@ class _Lines(click.types.StringParamType):
     envvar="RTC_SERVER_TEXT",
     show_envvar=True,
     help="Type a turn. May be repeated.",
+)
+@click.option(
+    "--video",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="RTC_SERVER_VIDEO",
+    show_envvar=True,
+    help="Show a picture or a video file (in real time, over and over), from the turn behind it "
+    "on. May be repeated.",
+)
+@click.option(
+    "--image",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="RTC_SERVER_IMAGE",
+    show_envvar=True,
+    help="Send a picture as a message before the turn behind it. May be repeated.",
 )
 @click.option(
     "--url",
@@ -149,6 +167,8 @@ def call_command(
     ctx: click.Context,
     wav: tuple[Path, ...],
     text: tuple[str, ...],
+    video: tuple[Path, ...],
+    image: tuple[Path, ...],
     url: str,
     save: Path | None,
     report_path: Path | None,
@@ -163,7 +183,8 @@ def call_command(
     """Place one real WebRTC call and talk to the agent.
 
     Each WAV file is a spoken turn, streamed in real time; each --text a typed one. They run
-    in the order given, each after the answer to the one before has ended. With texts alone
+    in the order given, each after the answer to the one before has ended. What a --video or
+    an --image shows belongs to the turn behind it on the command line. With texts alone
     the call has no audio and is answered in text, unless --modality audio is given.
 
     Exit status 0 says that every turn was answered: after its end new audible speech (in a
@@ -173,7 +194,7 @@ def call_command(
     if not wav and not text:
         raise click.UsageError("Name a WAV file or give a --text: there is nothing to say.")
     try:
-        turns = list(_turns(ctx.meta[_ORDER], wav, text))
+        turns = list(_turns(ctx.meta[_ORDER], wav, text, video, image))
         plan = CallPlan(
             url=url,
             turns=turns,
@@ -199,25 +220,49 @@ def _run(plan: CallPlan, save: Path | None, report_path: Path | None) -> None:
 
 
 def _turns(
-    order: Sequence[str], wavs: Sequence[Path], texts: Sequence[str]
+    order: Sequence[str],
+    wavs: Sequence[Path],
+    texts: Sequence[str],
+    videos: Sequence[Path],
+    images: Sequence[Path],
 ) -> Iterator[WavTurn | TextTurn]:
-    """The turns in the order of the command line; texts of the environment come last."""
-    left: dict[str, Iterator[Any]] = {"wav": iter(wavs), "text": iter(texts)}
-    for kind in order:
-        value = next(left[kind])
-        yield _wav_turn(value) if kind == "wav" else _text_turn(value)
-    for value in left["text"]:
-        yield _text_turn(value)
+    """The turns in the order of the command line; texts of the environment come last.
+
+    Pictures and videos of the environment come before all of it.
+    """
+    left: dict[str, Iterator[Any]] = {
+        "wav": iter(wavs),
+        "text": iter(texts),
+        "video": iter(videos),
+        "image": iter(images),
+    }
+    steps = [(kind, next(left[kind])) for kind in order]
+    before = [(kind, value) for kind in ("video", "image") for value in left[kind]]
+    shown: list[tuple[str, Path]] = []
+    for kind, value in (*before, *steps, *(("text", one) for one in left["text"])):
+        if kind in ("video", "image"):
+            shown.append((kind, value))
+            continue
+        show, shown = _shown(shown), []
+        yield _wav_turn(value, show) if kind == "wav" else _text_turn(value, show)
+    if shown:
+        raise HarnessError(f"Name the turn that --{shown[0][0]} belongs to behind it.")
 
 
-def _wav_turn(path: Path) -> WavTurn:
+def _shown(steps: Sequence[tuple[str, Path]]) -> Shown:
+    videos = [path for kind, path in steps if kind == "video"]
+    images = tuple(read_image(path) for kind, path in steps if kind == "image")
+    return Shown(open_film(videos[-1]) if videos else None, images)
+
+
+def _wav_turn(path: Path, shown: Shown) -> WavTurn:
     samples = read_wav(path)
     if speech_span(samples) is None:
         raise WavError(f"{path} is silent from end to end.")
-    return WavTurn(path.name, samples)
+    return WavTurn(path.name, samples, shown)
 
 
-def _text_turn(text: str) -> TextTurn:
+def _text_turn(text: str, shown: Shown) -> TextTurn:
     if not text.strip():
         raise HarnessError("A --text is empty: there is nothing to say.")
-    return TextTurn(text)
+    return TextTurn(text, shown)

@@ -35,6 +35,7 @@ from .aiortc_internals import (
     stop_decoder_thread,
     tap_receiver,
 )
+from .camera import Camera, PictureMessage
 from .conversation import Answer, Conversation, Question
 from .errors import CallEndedEarly, CallRefused, NeverConnected, Unanswered
 from .levels import SAMPLE_RATE, Samples
@@ -71,8 +72,9 @@ class RtcClient:
 
     All times are seconds of :func:`time.monotonic`.  ``conversation`` holds what was said
     and heard, ``microphone`` speaks, ``listener`` has the recording (both None in a call
-    without an audio section).  Messages are kept, 100,000 at most; what comes after that
-    is counted in ``messages_dropped`` and still reaches ``conversation``.
+    without an audio section), ``camera`` shows (None in a call without a video section).
+    Messages are kept, 100,000 at most; what comes after that is counted in
+    ``messages_dropped`` and still reaches ``conversation``.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class RtcClient:
         connection: RTCPeerConnection,
         *,
         audio: bool,
+        video: bool = False,
         keep_audio: bool,
         on_message: Callable[[Mapping[str, Any], float], None] | None,
     ) -> None:
@@ -94,6 +97,7 @@ class RtcClient:
 
         self.microphone: Microphone | None = None
         self.listener: Listener | None = None
+        self.camera: Camera | None = None
         self._connection = connection
         self._on_message_hook = on_message
         self._placed: PlacedCall | None = None
@@ -103,6 +107,9 @@ class RtcClient:
         self._transceiver: RTCRtpTransceiver | None = None
         if audio:
             self._add_audio(keep_audio)
+        if video:
+            self.camera = Camera()
+            connection.addTransceiver(self.camera, "sendonly")
         self._channel = self._add_channel()
         connection.on("connectionstatechange", self._on_connection_state)
 
@@ -115,6 +122,7 @@ class RtcClient:
         url: str,
         *,
         audio: bool = True,
+        video: bool = False,
         request: CallRequest | None = None,
         token: str | None = None,
         ice_servers: tuple[RTCIceServer, ...] = (),
@@ -128,6 +136,7 @@ class RtcClient:
         Args:
             url: the server, for instance ``http://localhost:8080``.
             audio: False offers no audio section: a text call.
+            video: True offers a video section; ``camera`` says what is shown.
             request: session, user, agent, modality and run configuration to ask for.
             token: a call token, where the server wants one.
             ice_servers: STUN and TURN servers; none are asked by default.
@@ -142,7 +151,9 @@ class RtcClient:
         offer_loopback_where_alone()
         # An empty list: without one aiortc asks a public STUN server.
         connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
-        client = cls(connection, audio=audio, keep_audio=keep_audio, on_message=on_message)
+        client = cls(
+            connection, audio=audio, video=video, keep_audio=keep_audio, on_message=on_message
+        )
         async with aiohttp.ClientSession() as http:
             signalling = Signalling(http, url, token)
             try:
@@ -190,6 +201,8 @@ class RtcClient:
     async def _release(self) -> None:
         if self.microphone is not None:
             self.microphone.stop()
+        if self.camera is not None:
+            self.camera.stop()
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._connection.close()
@@ -240,6 +253,14 @@ class RtcClient:
         )
         self.questions.append(question)
         return question
+
+    def send_image(self, picture: PictureMessage) -> None:
+        """Send a picture; it is no turn, but belongs to the next one.
+
+        Raises:
+            CallEndedEarly: the data channel is closed.
+        """
+        self.send(picture.to_json())
 
     def send_text(self, text: str) -> Question:
         """Type a turn."""

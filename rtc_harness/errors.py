@@ -31,6 +31,10 @@ class WavError(HarnessError):
     """A file is not a WAV file that can be spoken."""
 
 
+class PictureFileError(HarnessError):
+    """A file is no picture or video that can be shown."""
+
+
 class ServerUnreachable(HarnessError):
     """Nothing answers HTTP at the URL."""
 

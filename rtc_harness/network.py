@@ -30,6 +30,8 @@ def network_report(stats: RTCStatsReport, *, packets_late: int) -> dict[str, Any
         "round_trip_ms": None,
     }
     for one in stats.values():
+        if getattr(one, "kind", "audio") != "audio":
+            continue
         if one.type == "outbound-rtp":
             report["packets_sent"] += one.packetsSent
         elif one.type == "inbound-rtp":

@@ -96,9 +96,18 @@ class LoopBackSession:
 
     def send_image(self, mime_type: str, data: bytes) -> None: ...
 
+    def send_frame(self, jpeg: bytes) -> None: ...
+
+    @property
+    def takes_frames(self) -> bool:
+        """It sees nothing."""
+        return False
+
     def send_activity(self, state: Literal["start", "end"]) -> None: ...
 
     def send_state(self, delta: Mapping[str, Any]) -> None: ...
+
+    def renew(self) -> None: ...
 
     def interrupt(self) -> bool:
         """It cannot be told to."""

@@ -7,6 +7,7 @@ its last are there, in whatever order they came: nothing waits for a frame that 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -65,6 +66,7 @@ class FrameAssembler:
         self.gaps = SequenceGaps()
         self._parse = parse
         self._partials: dict[int, _Partial] = {}
+        self._finished: deque[int] = deque(maxlen=2 * _MAX_PARTIALS)  # timestamps
         self._markers: dict[int, None] = {}  # where frames ended: the next begins behind
         self._highest: int | None = None
 
@@ -79,6 +81,8 @@ class FrameAssembler:
         fragment = self._parse(payload)
         if fragment is None:
             self.malformed += 1
+            return None
+        if timestamp in self._finished:
             return None
         partial = self._partials.get(timestamp)
         if partial is None:
@@ -108,6 +112,7 @@ class FrameAssembler:
     def forget(self) -> None:
         """Give up what is incomplete: packets are about to be left out."""
         self._partials.clear()
+        self._finished.clear()
         self._markers.clear()
         self.gaps.forget()
 
@@ -119,6 +124,7 @@ class FrameAssembler:
 
     def _give_up(self, timestamp: int) -> None:
         del self._partials[timestamp]
+        self._finished.append(timestamp)
         self.given_up += 1
 
     def _complete(self, timestamp: int, partial: _Partial) -> EncodedFrame | None:
@@ -134,6 +140,7 @@ class FrameAssembler:
         if max(partial.fragments) != last:
             return None
         del self._partials[timestamp]
+        self._finished.append(timestamp)
         self.completed += 1
         data = b"".join(partial.fragments[one].data for one in range(lowest, last + 1))
         return EncodedFrame(data, partial.is_key, lowest, last)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 __all__ = [
     "MAX_JPEG_BYTES",
     "MAX_PIXELS",
+    "ColourSpace",
     "Picture",
     "PictureError",
     "VideoCodec",
@@ -43,6 +44,13 @@ _DECODERS: dict[VideoCodec, str] = {"VP8": "vp8", "H264": "h264"}
 
 class PictureError(ValueError):
     """It is no picture, or one that is too large."""
+
+
+class ColourSpace(NamedTuple):
+    """How the three planes of a video frame become red, green and blue, in PyAV's names."""
+
+    matrix: Literal["ITU601", "ITU709"]
+    range: Literal["MPEG", "JPEG"]
 
 
 class Picture(NamedTuple):
@@ -91,13 +99,20 @@ class VideoDecoder:
         return pictures[-1] if pictures else None
 
 
-def fit_jpeg(frame: VideoFrame, *, longest_px: int, max_bytes: int = MAX_JPEG_BYTES) -> Picture:
+def fit_jpeg(
+    frame: VideoFrame,
+    *,
+    longest_px: int,
+    max_bytes: int = MAX_JPEG_BYTES,
+    colours: ColourSpace | None = None,
+) -> Picture:
     """Write a picture as JPEG within bounds; it is never enlarged.
 
     Args:
         longest_px: no side is longer; the proportions stay.
         max_bytes: quality is lowered until the file has no more; if the lowest is not
             enough, the picture becomes smaller.
+        colours: how they are to be read; None: as the frame says itself.
 
     Raises:
         PictureError: it cannot be converted.
@@ -111,6 +126,8 @@ def fit_jpeg(frame: VideoFrame, *, longest_px: int, max_bytes: int = MAX_JPEG_BY
                 width,
                 height,
                 "yuvj420p",
+                src_colorspace=None if colours is None else colours.matrix,
+                src_color_range=None if colours is None else colours.range,
                 dst_colorspace="ITU601",
                 dst_color_range="JPEG",
                 interpolation="AREA",

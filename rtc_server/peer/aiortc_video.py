@@ -40,10 +40,12 @@ from aiortc.rtp import (
 )
 from aiortc.utils import random32
 
+from ..media.picture import ColourSpace
 from ..metrics import Metrics
 from .aiortc_fast_path import Arrived, SrtpSession
 from .aiortc_internals import TakeDatagram
-from .rtp import HEADER, MARKER, RtpFault, RtpFormatError, extract_payload, is_rtp
+from .offer import OfferedVideo
+from .rtp import HEADER, MARKER, RtpFault, RtpFormatError, extract_payload, find_extension, is_rtp
 from .token_bucket import TokenBucket
 from .video_uplink import VideoUplink
 
@@ -63,6 +65,7 @@ STALE_S = 2.0
 """A source that was silent for so long gives way to another one."""
 
 _CLOCK_RATE = 90_000
+_BT709, _FULL_RANGE = 1, 2  # matrix coefficients of ITU-T H.273; range as WebRTC counts it
 _CNAME = 1  # RFC 3550 section 6.5.1
 _MAX_JITTER = 0xFFFFFFFF
 
@@ -74,7 +77,7 @@ class VideoIntake:
 
     Args:
         transport: whose datagrams it is offered.
-        payload_type: of the video.
+        video: what was negotiated.
         uplink: is asked of each packet, and given those that it wants.
         otherwise: is offered what is no video.
 
@@ -86,7 +89,7 @@ class VideoIntake:
     def __init__(
         self,
         transport: RTCDtlsTransport,
-        payload_type: int,
+        video: OfferedVideo,
         uplink: VideoUplink,
         otherwise: TakeDatagram | None,
         *,
@@ -97,7 +100,8 @@ class VideoIntake:
         self.transport = transport
         self._dtls: Any = transport
         self._connection = transport.transport.iceGatherer._connection
-        self._payload_types = (payload_type, payload_type | MARKER)
+        self._payload_types = (video.payload_type, video.payload_type | MARKER)
+        self._colour_space_id = video.colour_space_id
         self._uplink = uplink
         self._otherwise = otherwise
         self._budget = TokenBucket(MAX_BYTES_PER_S, BURST_BYTES)
@@ -149,7 +153,8 @@ class VideoIntake:
         try:
             if self._srtp is None:
                 self._srtp = SrtpSession(self._dtls._rx_srtp)
-            payload = extract_payload(self._srtp.unprotect(datagram))
+            packet = self._srtp.unprotect(datagram)
+            payload = extract_payload(packet)
         except RtpFormatError as problem:
             self.refused[problem.fault] += 1
             return
@@ -163,6 +168,10 @@ class VideoIntake:
                 self._count(sequence_number, timestamp, ssrc)
                 return
         self._count(sequence_number, timestamp, ssrc)
+        if self._colour_space_id is not None and second & MARKER:
+            space = find_extension(packet, self._colour_space_id)
+            if space is not None and len(space) >= 4:
+                self._uplink.on_colour_space(_colours(space))
         self._uplink.on_packet(sequence_number, timestamp, bool(second & MARKER), payload)
 
     def _may_follow(self, ssrc: int, now: float) -> bool:
@@ -246,3 +255,11 @@ class VideoIntake:
             dlsr=0,
         )
         return RtcpRrPacket(ssrc=self._ssrc, reports=[block])
+
+
+def _colours(space: bytes) -> ColourSpace:
+    """Of the extension: primaries, transfer, matrix, and range above two bits each of siting."""
+    return ColourSpace(
+        "ITU709" if space[2] == _BT709 else "ITU601",
+        "JPEG" if space[3] >> 4 & 0x03 == _FULL_RANGE else "MPEG",
+    )

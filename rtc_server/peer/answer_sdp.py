@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..messages import MAX_MESSAGE_BYTES
-from .offer import Offer
+from .offer import COLOUR_SPACE, Offer, OfferedVideo
 from .sdp import Description, Section, parse_description
 
 __all__ = ["compose_answer"]
@@ -55,7 +55,7 @@ def compose_answer(
             shared = _transport_lines(section, transport, public_ips)
             video = offer.video
             if video is not None and video.mid == mid and video_bitrate is not None:
-                sections.append(_received(section, video.payload_type, video_bitrate, shared))
+                sections.append(_received(section, video, video_bitrate, shared))
             else:
                 sections.append(_inactive(section, shared))
         else:
@@ -113,25 +113,29 @@ def _inactive(offered: Section, transport_lines: list[str]) -> Section:
 
 
 def _received(
-    offered: Section, payload_type: int, bitrate: int, transport_lines: list[str]
+    offered: Section, video: OfferedVideo, bitrate: int, transport_lines: list[str]
 ) -> Section:
     """One codec, one layer, no stream of retransmissions; feedback as far as it was offered."""
+    payload_type = str(video.payload_type)
     lines = [
         "c=IN IP4 0.0.0.0",
         f"b=AS:{bitrate // 1000}",
         f"a=mid:{offered.mid}",
         "a=recvonly",
         "a=rtcp-mux",
-        *_codec_lines(offered, str(payload_type), ("rtpmap", "fmtp")),
+        *(
+            []
+            if video.colour_space_id is None
+            else [f"a=extmap:{video.colour_space_id} {COLOUR_SPACE}"]
+        ),
+        *_codec_lines(offered, payload_type, ("rtpmap", "fmtp")),
         *(
             line
-            for line in _codec_lines(offered, str(payload_type), ("rtcp-fb",))
+            for line in _codec_lines(offered, payload_type, ("rtcp-fb",))
             if line.partition(" ")[2].strip() in _FEEDBACK
         ),
     ]
-    return Section(
-        [*lines, *transport_lines], offered.kind, 9, offered.profile, [str(payload_type)]
-    )
+    return Section([*lines, *transport_lines], offered.kind, 9, offered.profile, [payload_type])
 
 
 _FEEDBACK = ("nack", "nack pli", "goog-remb")

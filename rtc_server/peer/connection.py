@@ -234,7 +234,7 @@ class PeerConnection:
         assert video is not None
         transport = _transport_of(self._pc, bundle)
         audio = self._intake_of(transport)
-        return VideoIntake(transport, video.payload_type, uplink, audio, metrics=self._metrics)
+        return VideoIntake(transport, video, uplink, audio, metrics=self._metrics)
 
     def _intake_of(self, transport: RTCDtlsTransport) -> aiortc_internals.TakeDatagram | None:
         if self._video_intake is not None and self._video_intake.transport is transport:

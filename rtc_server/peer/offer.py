@@ -28,7 +28,7 @@ from ..errors import CandidateError, OfferError
 from ..media.picture import VideoCodec
 from .sdp import Description, SdpError, Section, parse_description
 
-__all__ = ["Direction", "Offer", "OfferedVideo", "parse_candidate", "parse_offer"]
+__all__ = ["COLOUR_SPACE", "Direction", "Offer", "OfferedVideo", "parse_candidate", "parse_offer"]
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 
@@ -42,6 +42,9 @@ _EXTENSIONS = (
     "urn:ietf:params:rtp-hdrext:sdes:mid",
     "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
 )
+COLOUR_SPACE = "http://www.webrtc.org/experiments/rtp-hdrext/color-space"
+"""VP8 itself does not say it, and Chromium has another one for what it draws than for cameras."""
+
 _ICE_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _ICE_PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _FINGERPRINT = re.compile(r"([A-Za-z0-9-]{1,16}) +([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,63})")
@@ -60,6 +63,9 @@ class OfferedVideo:
     mid: str
     codec: VideoCodec
     payload_type: int
+
+    colour_space_id: int | None = None
+    """Of the header extension that says by which matrix the colours are to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +312,15 @@ def _video(
                 continue
             # One transport knows a packet's section by its payload type (RFC 9143 section 9.2).
             if match[1] != opus and (codec == "VP8" or not _is_interleaved(video, match[1])):
-                return OfferedVideo(video.mid, codec, int(match[1]))
+                return OfferedVideo(video.mid, codec, int(match[1]), _colour_space_id(video))
+    return None
+
+
+def _colour_space_id(video: Section) -> int | None:
+    for value in video.values("extmap"):
+        match = _EXTMAP.fullmatch(value)
+        if match is not None and match[2] == COLOUR_SPACE and 1 <= int(match[1]) <= 14:
+            return int(match[1])
     return None
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import struct
 from enum import Enum
 
-__all__ = ["HEADER", "RtpFault", "RtpFormatError", "extract_payload", "is_rtp"]
+__all__ = ["HEADER", "RtpFault", "RtpFormatError", "extract_payload", "find_extension", "is_rtp"]
 
 HEADER = struct.Struct("!BBHII")
 """First byte (version, padding, extension, CSRC count), marker and payload type, sequence
 number, timestamp, SSRC."""
+
+_ONE_BYTE = b"\xbe\xde"
 
 PADDING = 0x20
 EXTENSION = 0x10
@@ -56,6 +58,28 @@ def is_rtp(datagram: bytes) -> bool:
     for a header is none.
     """
     return len(datagram) >= 12 and 128 <= datagram[0] < 192 and not 192 <= datagram[1] < 224
+
+
+def find_extension(packet: bytes, identifier: int) -> bytes | None:
+    """An element of a decrypted packet's header extension, if it has it in the one-byte form
+    (RFC 8285 section 4.2); its lengths need not be right.
+    """
+    if not packet[0] & EXTENSION:
+        return None
+    at = 12 + 4 * (packet[0] & CSRC_COUNT)
+    if packet[at : at + 2] != _ONE_BYTE or len(packet) < at + 4:
+        return None
+    end = at + 4 + 4 * (packet[at + 2] << 8 | packet[at + 3])
+    elements = packet[at + 4 : end]
+    at = 0
+    while at < len(elements):
+        head = elements[at]
+        length = (head & 0x0F) + 1
+        if head >> 4 == identifier:
+            value = elements[at + 1 : at + 1 + length]
+            return value if len(value) == length else None
+        at += 1 if not head else 1 + length  # zeros are padding
+    return None
 
 
 def extract_payload(packet: bytes) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..media.frame_assembler import FrameAssembler
-from ..media.picture import Picture, PictureError, VideoCodec, VideoDecoder, fit_jpeg
+from ..media.picture import ColourSpace, Picture, PictureError, VideoCodec, VideoDecoder, fit_jpeg
 from ..media.video_payload import parse_h264, parse_vp8
 from ..media.video_sampler import VideoSampler
 from .picture_pool import PicturePool
@@ -94,6 +94,7 @@ class VideoUplink:
         self._sampled = self._broken = self._unseen = 0
         self._last: Picture | None = None
         self._is_closed = self._complained = False
+        self._colours: ColourSpace | None = None
 
     def now(self) -> float:
         """What its clock says."""
@@ -131,6 +132,10 @@ class VideoUplink:
         except Exception as problem:
             # The socket's callback is no place to fail: the audio comes by it, too.
             self._complain(problem)
+
+    def on_colour_space(self, colours: ColourSpace) -> None:
+        """How colours are to be read from now on; without it, as the frames say themselves."""
+        self._colours = colours
 
     def statistics(self) -> dict[str, Any]:
         """What became of the video so far, ready for JSON."""
@@ -204,7 +209,9 @@ class VideoUplink:
             self._pool = PicturePool()
             self._decoder = VideoDecoder(self._codec)
         assert self._decoder is not None
-        self._work = self._pool.run(_develop, self._decoder, frames, self._picture_px)
+        self._work = self._pool.run(
+            _develop, self._decoder, frames, self._picture_px, self._colours
+        )
         self._work.add_done_callback(self._on_developed)
 
     def _on_developed(self, work: asyncio.Future[Picture | None]) -> None:
@@ -235,6 +242,8 @@ class VideoUplink:
             logger.error("video is lost: further failures are not logged", exc_info=problem)
 
 
-def _develop(decoder: VideoDecoder, frames: list[bytes], picture_px: int) -> Picture | None:
+def _develop(
+    decoder: VideoDecoder, frames: list[bytes], picture_px: int, colours: ColourSpace | None
+) -> Picture | None:
     frame = decoder.decode(frames)
-    return None if frame is None else fit_jpeg(frame, longest_px=picture_px)
+    return None if frame is None else fit_jpeg(frame, longest_px=picture_px, colours=colours)

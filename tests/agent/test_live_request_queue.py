@@ -144,6 +144,19 @@ async def test_pictures_beyond_the_limit_drop_the_oldest() -> None:
     assert await drain(queue) == ["image/jpeg:2", "image/jpeg:3"]
 
 
+async def test_of_a_video_only_the_newest_frame_waits() -> None:
+    """It replaces the one before, and no picture that was sent as such; a new run gets none."""
+    queue = BoundedLiveRequestQueue()
+    queue.send_realtime(picture(1))
+    queue.send_frame(picture(2))
+    queue.send_frame(picture(3))
+    assert await drain(queue) == ["image/jpeg:1", "image/jpeg:3"]
+    queue.send_realtime(picture(4))
+    queue.send_frame(picture(5))
+    queue.start_over()
+    assert await drain(queue) == ["image/jpeg:4"]
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 from collections.abc import Callable, Coroutine
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from google.genai import types
 from numpy.typing import NDArray
 
+from rtc_harness.camera import read_image
+from rtc_harness.cli import call_command
 from rtc_server.media.picture import decode_picture
+from rtc_server.messages import MAX_MESSAGE_BYTES
 from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import (
     ScriptedConnection,
@@ -24,7 +31,7 @@ from tests.agent.scripted_llm import (
     turn_complete,
 )
 from tests.e2e.server import Server
-from tests.peer.camera import BLUE, RED, Camera, colour_at, is_near, pattern
+from tests.peer.camera import BLUE, GREEN, RED, Camera, colour_at, is_near, pattern
 
 Received = list[bytes | str]
 
@@ -65,6 +72,19 @@ def png(rgb: NDArray[np.uint8]) -> bytes:
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
     frame.pts = 0
     return b"".join(bytes(one) for one in (*encoder.encode(frame), *encoder.encode(None)))
+
+
+def film(path: Path, *, frames: int = 30) -> Path:
+    """A file of red, then green, half a second each."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libvpx", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(frames):
+            colour = RED if number < frames // 2 else GREEN
+            frame = av.VideoFrame.from_ndarray(pattern(colours=(colour,) * 4), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
 
 
 @pytest.mark.parametrize(("audio", "modality"), [("sendrecv", "audio"), (None, "text")])
@@ -124,3 +144,59 @@ async def test_what_is_no_picture_is_told_and_does_not_reach_the_agent() -> None
         errors = [one for one in caller.client.messages if one["type"] == "error"]
         assert [one["code"] for one in errors] == ["bad_image"] * 3
         assert received == ["what is it?"]
+
+
+async def test_the_harness_shows_a_picture_and_then_a_film(tmp_path: Path) -> None:
+    """``--video`` and ``--image`` belong to the turn behind them; both are seen before it."""
+    received: Received = []
+    still, sent = tmp_path / "still.png", tmp_path / "sent.png"
+    still.write_bytes(png(pattern(colours=(BLUE,) * 4)))
+    sent.write_bytes(png(pattern(64, 64)))
+    command = ["--video", str(still), "--image", str(sent), "--text", "one"]
+    command += ["--video", str(film(tmp_path / "film.webm")), "--text", "two"]
+    settings = Settings(port=0, limits=Limits(frames_per_s=2.0))
+    async with Server.running(ScriptedLlm(scripts=[watching(received)]), settings) as server:
+        result = await asyncio.to_thread(
+            CliRunner().invoke, call_command, [*command, "--url", server.url]
+        )
+    assert result.exit_code == 0, result.output
+    one, two = received.index("one"), received.index("two")
+    before = [colour_at(jpeg, 0.5, 0.1) for jpeg in pictures(received[:one])]
+    assert is_near(before[0], BLUE)
+    assert any(
+        (picture.width, picture.height) == (64, 64)
+        for picture in (decode_picture("image/jpeg", jpeg) for jpeg in pictures(received[:one]))
+    )
+    between = [colour_at(jpeg, 0.5, 0.1) for jpeg in pictures(received[one:two])]
+    assert any(is_near(one, RED) or is_near(one, GREEN) for one in between)
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["--text", "hi", "--image", "{picture}"], "belongs to behind it"),
+        (["--video", "{text}", "--text", "hi"], "no picture or video"),
+        (["--image", "{text}", "--text", "hi"], "no picture or video"),
+        (["--image", "{missing}", "--text", "hi"], "no picture or video"),
+    ],
+)
+def test_what_the_harness_cannot_show_is_said(
+    command: list[str], sentence: str, tmp_path: Path
+) -> None:
+    """In one sentence, before any call is placed."""
+    files = {name: tmp_path / name for name in ("picture", "text", "missing")}
+    files["picture"].write_bytes(png(pattern(64, 64)))
+    files["text"].write_text("no picture")
+    result = CliRunner().invoke(call_command, [one.format(**files) for one in command])
+    assert result.exit_code == 1
+    assert sentence in result.output
+
+
+def test_a_large_picture_is_sent_smaller(tmp_path: Path) -> None:
+    """As a message it has 256 KiB at most."""
+    path = tmp_path / "large.png"
+    noise = np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8)
+    path.write_bytes(png(noise))
+    image = read_image(path)
+    assert image.mime_type == "image/jpeg"
+    assert len(json.dumps(image.to_json())) < MAX_MESSAGE_BYTES

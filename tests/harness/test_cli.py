@@ -42,6 +42,7 @@ def wav(tmp_path: Path) -> str:
         ("--save out.wav --report=r.json a.wav", ["wav"]),
         ("--text --text a.wav", ["text", "wav"]),  # a text that looks like an option
         ("--text hi -- --text b.wav", ["text", "wav", "wav"]),
+        ("--image a.png --text hi --video=b.webm c.wav", ["image", "text", "video", "wav"]),
         ("", []),
     ],
 )

@@ -7,7 +7,7 @@ import random
 import pytest
 from aiortc.rtp import RtpPacket
 
-from rtc_server.peer.rtp import RtpFault, RtpFormatError, extract_payload, is_rtp
+from rtc_server.peer.rtp import RtpFault, RtpFormatError, extract_payload, find_extension, is_rtp
 
 FIXED = bytes.fromhex("806f 0001 00000002 00000003")
 OPUS = b"\xf8\xff\xfe"
@@ -106,3 +106,21 @@ def test_random_packets_are_read_as_aiortc_reads_them() -> None:
             assert expected is None
             refused += 1
     assert min(carried, refused) > 1000
+
+
+@pytest.mark.parametrize(
+    ("extension", "found"),
+    [
+        (b"\xbe\xde\0\x01\x83abc", None),  # it ends within the element
+        (b"\xbe\xde\0\x02\x10x\x83abcd\0", b"abcd"),
+        (b"\xbe\xde\0\x02\0\0\0\x83abcd", b"abcd"),  # behind padding
+        (b"\xbe\xde\0\x01\x10x\0\0", None),
+        (b"\x10\0\0\x01\x83abc", None),  # the form of two bytes
+        (b"\xbe\xde\xff\xff\x83abcd", b"abcd"),
+        (b"\xbe", None),
+    ],
+)
+def test_an_element_of_the_header_extension_is_found(extension: bytes, found: bytes | None) -> None:
+    """RFC 8285 section 4.2; a length that is wrong finds nothing beyond the packet."""
+    assert find_extension(header(0x90) + extension, 8) == found
+    assert find_extension(FIXED + OPUS, 8) is None

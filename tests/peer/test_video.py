@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 
 import numpy as np
+import pylibsrtp
 import pytest
+from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
 from rtc_server.media.picture import decode_picture
@@ -177,3 +181,36 @@ async def test_a_call_without_video_has_nothing_of_it() -> None:
     async with call() as (peer, _):
         assert peer.connection.video is None
         assert "video" not in await peer.connection.stats()
+
+
+async def test_hostile_video_neither_ends_the_call_nor_grows() -> None:
+    """Authentic packets of all kinds of nonsense, of many sources; then a camera is seen again."""
+    chance = random.Random(2)
+    starts = (b"", b"\x10", b"\x90\x80", b"\x10\x10\x02\x00\x9d\x01\x2a\xff\x3f\xff\x3f")
+    camera = Camera()
+    async with call(_fast(), video=camera) as (peer, client):
+        await client.wait_for(lambda: bool(peer.sink.pictures))
+        camera.paused = True
+        transport = client.pc.getSenders()[1].transport
+        video = peer.connection._offer.video
+        assert video is not None
+        for number in range(3000):
+            packet = RtpPacket(
+                payload_type=video.payload_type,
+                marker=chance.randrange(2),
+                sequence_number=(number + chance.randrange(8)) & 0xFFFF,
+                timestamp=chance.randrange(8),
+                ssrc=chance.randrange(20),
+                payload=chance.choice(starts) + chance.randbytes(chance.randrange(60)),
+            )
+            with contextlib.suppress(pylibsrtp.Error):  # SRTP sends no number twice
+                await transport._send_rtp(packet.serialize())
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        await client.wait_for(lambda: client.microphone.sent > 100)
+        assert len(peer.sink.audio) > 50
+        seen = len(peer.sink.pictures)
+        camera.paused = False
+        await client.wait_for(lambda: len(peer.sink.pictures) > seen + 1, timeout_s=20)
+        assert is_near(colour_at(peer.sink.pictures[-1][0], 0.25, 0.25), RED)
+        assert (await peer.connection.stats())["video"]["packets_refused"] > 0

@@ -182,11 +182,13 @@ export class Connection extends EventTarget {
   async replaceVideo(track) {
     const sender = this.#video?.sender;
     if (!sender || this.#pc?.signalingState === "closed") return;
-    if (track !== null) {
-      const parameters = sender.getParameters();
-      for (const one of parameters.encodings) Object.assign(one, encodingOf(track));
-      await sender.setParameters(parameters); // before its first frame
+    const parameters = sender.getParameters();
+    for (const one of parameters.encodings) {
+      one.active = track !== null; // Firefox goes on with the last frame, once a second
+      if (track !== null) Object.assign(one, encodingOf(track));
     }
+    // Before its first frame; there are none before an answer has come.
+    if (parameters.encodings.length > 0) await sender.setParameters(parameters);
     await sender.replaceTrack(track);
   }
 
