@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -139,3 +140,18 @@ def test_the_command_says_a_line_each_and_fails_if_anything_is_broken() -> None:
     assert [line.split()[0] for line in lines if "HTTP port:" in line] == ["BROKEN"]
     assert [line.split()[0] for line in lines if "agent:" in line] == ["BROKEN"]
     assert [line.split()[0] for line in lines if "Opus:" in line] == ["ok"]
+
+
+def test_where_conversations_are_kept_is_tried(tmp_path: Path) -> None:
+    assert "in memory" in doctor.check_services(Settings()).words
+    finding = doctor.check_services(Settings(session_db=f"sqlite:///{tmp_path}/s.db"))
+    assert finding.state is State.OK
+    assert "s.db can be used" in finding.words
+
+
+def test_a_database_that_cannot_be_used_is_broken_and_its_password_not_shown() -> None:
+    url = "postgresql://rtc:SENTINEL@127.0.0.1:1/calls"
+    result = CliRunner().invoke(main, ["doctor", "--port", "0"], env={"RTC_SERVER_SESSION_DB": url})
+    assert result.exit_code == 1
+    assert "BROKEN  sessions: The session service postgresql://127.0.0.1:1/calls" in result.output
+    assert "SENTINEL" not in result.output

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from google.adk.errors.already_exists_error import AlreadyExistsError
 from google.adk.events.event import Event
-from google.adk.sessions.base_session_service import BaseSessionService
+from google.adk.sessions.base_session_service import BaseSessionService, GetSessionConfig
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.sessions.session import Session
 from google.genai import types
@@ -115,7 +115,13 @@ class SessionStore:
         return session
 
     async def _exists(self, user_id: str, session_id: str) -> bool:
-        return await self._get(user_id, session_id) is not None
+        session = await self.service.get_session(
+            app_name=self.app_name,
+            user_id=user_id,
+            session_id=session_id,
+            config=GetSessionConfig(num_recent_events=0),
+        )
+        return session is not None
 
     async def _get(self, user_id: str, session_id: str) -> Session | None:
         return await self.service.get_session(

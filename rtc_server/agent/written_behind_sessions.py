@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.adk.artifacts.base_artifact_service import BaseArtifactService
-from google.adk.errors._stale_session_error import StaleSessionError
+from google.adk.errors import StaleSessionError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events.event import Event
 from google.adk.memory.base_memory_service import BaseMemoryService
@@ -28,6 +28,7 @@ from google.adk.sessions.base_session_service import (
     ListSessionsResponse,
 )
 from google.adk.sessions.session import Session
+from google.genai import types
 
 from .heard_history import HeardHistory, Modality
 from .session_journal import SessionJournal
@@ -159,9 +160,10 @@ class WrittenBehindSessions(BaseSessionService):
     ) -> Session:
         """As ``inner``; sessions that were idle for too long go."""
         await self._delete_idle()
-        session = await self.inner.create_session(
-            app_name=app_name, user_id=user_id, state=state, session_id=session_id
-        )
+        async with asyncio.timeout(self._rules.attempt_s):
+            session = await self.inner.create_session(
+                app_name=app_name, user_id=user_id, state=state, session_id=session_id
+            )
         self._touch((app_name, user_id, session.id))
         return session
 
@@ -173,16 +175,21 @@ class WrittenBehindSessions(BaseSessionService):
         session_id: str,
         config: GetSessionConfig | None = None,
     ) -> Session | None:
-        """As ``inner``, with the events that are not stored yet."""
+        """As ``inner``, with the events that are not stored yet.
+
+        Raises:
+            TimeoutError: it has taken longer than ``WriteRules.attempt_s``.
+        """
         key = (app_name, user_id, session_id)
         writer = self._writers.get(key)
         known = self._known(writer)
         if known is not None:
             return _copy(known, config)
         before = writer.journal.pending() if writer is not None else []
-        session = await self.inner.get_session(
-            app_name=app_name, user_id=user_id, session_id=session_id, config=config
-        )
+        async with asyncio.timeout(self._rules.attempt_s):
+            session = await self.inner.get_session(
+                app_name=app_name, user_id=user_id, session_id=session_id, config=config
+            )
         if session is None:
             return None
         self._touch(key)
@@ -400,6 +407,7 @@ class WrittenBehindSessions(BaseSessionService):
                     app_name=app_name, user_id=user_id, session_id=session_id
                 )
                 if session is not None and session.events:
+                    _tell_speech_as_text(session)
                     await self._memory.add_session_to_memory(session)
         except Exception as error:  # whatever the service's driver raises
             logger.error("a session is not added to memory: %s", type(error).__name__)
@@ -444,6 +452,19 @@ def _copy(session: Session, config: GetSessionConfig | None) -> Session:
     return session.model_copy(
         update={"events": list(events), "state": copy.deepcopy(session.state)}
     )
+
+
+def _tell_speech_as_text(session: Session) -> None:
+    """Gives events with a transcript alone a content: ADK's memory services read nothing else."""
+    for event in session.events:
+        if event.content is not None:
+            continue
+        for role, transcript in (
+            ("user", event.input_transcription),
+            ("model", event.output_transcription),
+        ):
+            if transcript is not None and transcript.text:
+                event.content = types.Content(role=role, parts=[types.Part(text=transcript.text)])
 
 
 def _with_state(event: Event, state: dict[str, Any]) -> Event:

@@ -10,8 +10,11 @@ import signal
 import socket
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 __all__ = ["PostgresProcess"]
@@ -66,6 +69,17 @@ class PostgresProcess:
             while not await self._is_ready():
                 assert self._process.returncode is None, "PostgreSQL has ended"
                 await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def hanging(self) -> AsyncIterator[None]:
+        """Meanwhile nothing can be read of a session or written to one: who tries waits."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+                yield
+        finally:
+            await connection.close()
 
     async def stop(self) -> None:
         """End it at once; connections to it break."""

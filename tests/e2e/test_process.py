@@ -115,3 +115,21 @@ async def test_with_only_loopback_up_server_and_harness_still_meet() -> None:
     printed, _ = await process.communicate()
     assert process.returncode == 0, printed.decode()
     assert b"answered" in printed
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_database_that_cannot_be_used_ends_the_server_with_a_sentence(workers: str) -> None:
+    """At start, with exit status 2, and without its password."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rtc_server", "serve", "tests.browser.silent_agent:root_agent"),
+        *("--port", "0", "--workers", workers),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "RTC_SERVER_SESSION_DB": "postgresql://rtc:SENTINEL@127.0.0.1:1/calls"},
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 2
+    last = printed.decode().splitlines()[-1]
+    assert last.startswith("Error: The session service postgresql://127.0.0.1:1/calls cannot be")
+    assert b"SENTINEL" not in printed
+    assert b"Traceback" not in printed

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rtc_harness.client import RtcClient
+from rtc_harness.errors import CallRefused
 from rtc_harness.signalling import CallRequest
 from rtc_server.agent.adk_services import open_services
 from rtc_server.settings import Settings
@@ -158,3 +159,20 @@ async def test_a_call_goes_on_while_the_database_is_away(
         assert b"cannot be stored" in logged
         assert postgres.password.encode() not in logged
         assert b"I was told" not in logged
+
+
+async def test_a_call_waits_for_no_database_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is stored when the database answers again; a new call is refused in time."""
+    async with (
+        PostgresProcess() as postgres,
+        server_on(postgres.url, monkeypatch) as server,
+        call(server) as client,
+    ):
+        assert await ask(client, "one") == "I was told: one"
+        async with postgres.hanging():
+            assert await ask(client, "two") == "I was told: one, two"
+            assert await ask(client, "three") == "I was told: one, two, three"
+            with pytest.raises(CallRefused, match="cannot be opened now"):
+                async with call(server, "another"):
+                    pass
+        await until_stored(postgres.url, "remembering", "I was told: one, two, three")

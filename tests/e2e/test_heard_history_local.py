@@ -1,0 +1,84 @@
+"""The embedded agent remembers what was heard of it: by its own ear, from the caller's audio."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import pytest
+from google.adk.sessions.sqlite_session_service import SqliteSessionService
+
+from rtc_server.app import run_server
+from rtc_server.local_agent.agent import shared_models
+from rtc_server.settings import Settings
+from tests.local_agent.sounds import resample, silence
+from tests.peer.rtc_client import RATE, RtcClient
+from tests.waiting import until
+
+MOMENTS = (45, 110, 190, 280)
+"""Packets of sound, of 20 ms, after which a story is interrupted."""
+
+TOLERANCE = 2
+"""Words; the voice is given sentences, over which the words are spread evenly."""
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def has_heard(client: RtcClient, first: int, packets: int) -> bool:
+    return sum(len(one.payload) > 20 for one in client.packets[first:]) >= packets
+
+
+@pytest.mark.deadline(150)
+async def test_an_interrupted_story_is_remembered_as_far_as_it_was_heard(tmp_path: Path) -> None:
+    """Within two words at each moment, in the session and in what the caller is told."""
+    database = tmp_path / "s.db"
+    settings = Settings(port=0, agent="local", session_db=f"sqlite:///{database}")
+    told: list[str] = []
+    async with (
+        run_server(settings, thread_time=lambda: 0.0) as (url, _),
+        aiohttp.ClientSession(
+            base_url=url, connector=aiohttp.TCPConnector(force_close=True)
+        ) as http,
+    ):
+
+        async def place(sdp: str) -> str:
+            offer = {"sdp": sdp, "type": "offer", "session_id": "s"}
+            async with http.post("/api/calls", json=offer) as response:
+                assert response.status == 201
+                return str((await response.json())["sdp"])
+
+        async with RtcClient(place) as client:
+            await client.wait_open()
+            for moment in MOMENTS:
+                first, heard_before = len(client.packets), len(client.pcm())
+                client.send({"type": "text", "data": "Tell me a story."})
+                await client.wait_for(partial(has_heard, client, first, moment), 30)
+                client.send({"type": "interrupt"})
+                turn = await client.next_message("turn", 10)
+                assert turn["interrupted"] is True
+                told.append(turn["heard_text"])
+                pcm = resample(client.pcm()[heard_before:], RATE)
+                heard = await shared_models().recogniser.transcribe(pcm + silence(0.5))
+                assert abs(len(words(heard)) - len(words(turn["heard_text"]))) <= TOLERANCE, (
+                    heard,
+                    turn["heard_text"],
+                )
+    service = SqliteSessionService(str(database))
+    stored: list[str] = []
+
+    async def is_stored() -> bool:
+        session = await service.get_session(app_name="local", user_id="user", session_id="s")
+        assert session is not None
+        stored[:] = [
+            event.output_transcription.text or ""
+            for event in session.events
+            if event.output_transcription is not None
+        ]
+        return len(stored) >= len(told)
+
+    await until(is_stored)
+    assert stored == told
