@@ -19,6 +19,7 @@ __all__ = [
     "ENDED",
     "FAILED",
     "GAVE_UP",
+    "POLICY_VIOLATION",
     "RECONNECTED",
     "REFUSED",
     "STALLED",
@@ -33,6 +34,10 @@ __all__ = [
 
 UNSUPPORTED_DATA = 1007
 """The close code with which a Gemini model refuses a modality."""
+
+
+POLICY_VIOLATION = 1008
+"""The close code of a refused key, and of a resumption handle that is not known any more."""
 
 
 class AgentStalled(Exception):
@@ -67,7 +72,7 @@ class Failure:
         if status is not None:
             if status == 429:
                 return BUSY
-            if status in (UNSUPPORTED_DATA, 1008) or 400 <= status < 500:
+            if status in (UNSUPPORTED_DATA, POLICY_VIOLATION) or 400 <= status < 500:
                 return REFUSED
             if status in (1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014) or status >= 500:
                 return LOST
@@ -97,11 +102,10 @@ ASK_AGAIN = " Please ask again."
 
 def blames_the_request(error: BaseException | None) -> bool:
     """Whether the model refused what this one call asked for: it is there, for others."""
-    code = None if error is None else close_code_of(error)
-    return code in (400, 404, UNSUPPORTED_DATA)
+    return close_code_of(error) in (400, 404, UNSUPPORTED_DATA)
 
 
-def close_code_of(error: BaseException) -> int | None:
+def close_code_of(error: BaseException | None) -> int | None:
     """The HTTP status or WebSocket close code that ``error`` carries, if any."""
     if isinstance(error, APIError):
         return error.code

@@ -27,6 +27,7 @@ from .failures import (
     ASKED_AGAIN,
     ENDED,
     GAVE_UP,
+    POLICY_VIOLATION,
     RECONNECTED,
     REFUSED,
     UNSUPPORTED_DATA,
@@ -34,7 +35,6 @@ from .failures import (
     ModelChanged,
     RedialLimit,
     Renewed,
-    blames_the_request,
     close_code_of,
 )
 from .heard_history import HeardHistory, is_speech
@@ -45,8 +45,6 @@ from .live_events import (
     AgentText,
     AgentTranscript,
     LiveEvent,
-    ModelAway,
-    ModelBack,
     ModelInterrupted,
     ModelTurnComplete,
     SpeechStored,
@@ -57,8 +55,8 @@ from .live_events import (
 from .live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
 from .live_run_config import LiveOptions, vad_is_off
 from .lost_turn import OpenTurn
-from .model_choice import ModelChoice
-from .model_gate import HeldTooLong, ModelGate, ModelGates
+from .model_gate import HeldTooLong, ModelGates
+from .model_link import ModelLink
 from .model_stamp import ModelStamp
 from .resumption import Resumption
 from .retry_rules import RetryRules
@@ -136,13 +134,6 @@ class LiveSession:
     ) -> None:
         self._runner = runner
         self._sessions = sessions
-        self._own_models, self._fallback = models, fallback
-        self._models = models
-        self._gates = gates
-        self._gate: ModelGate | None = None  # of a connection that has not proved to be good
-        self._choice = ModelChoice(has_fallback=fallback is not None)
-        self._told_model = self._name_of(models)
-        self._is_away = False
         self._turn = OpenTurn()
         self._asks_again = ask_again
         self._user_id = user_id
@@ -155,6 +146,17 @@ class LiveSession:
         self._executor = executor
         self._metrics = metrics
         self._retry = retry
+        self._link = ModelLink(
+            models,
+            fallback,
+            gates,
+            call=self,
+            patience_s=retry.patience_s,
+            emit=self._emit,
+            now=self._now,
+            metrics=metrics,
+            log=self._log,
+        )
         self._vad_is_off = vad_is_off(options.run_config(modality, offered=offered))
 
         self.questions = questions if questions is not None else CallerQuestions()
@@ -193,6 +195,7 @@ class LiveSession:
 
         self.connects = 0
         self._failures = 0
+        self._is_told = False  # that there is no connection
         self._connections = 0
         self._connected_at = 0.0
         self._has_output = False
@@ -323,13 +326,13 @@ class LiveSession:
 
         Gemini closes the connection of a caller who signals what it listens for itself.
         """
-        if self._models.is_gemini and not self._vad_is_off:
+        if self._link.models.is_gemini and not self._vad_is_off:
             return False
         if self._state in (_State.CONNECTING, _State.CONNECTED):
             start, was_open = state == "start", self._is_activity_open
             self._is_activity_open, self._is_interrupting = start, False
             queue = self._queue
-            if not (start and was_open and self._models.is_gemini):
+            if not (start and was_open and self._link.models.is_gemini):
                 self._put(queue.send_activity_start if start else queue.send_activity_end)
         return True
 
@@ -344,10 +347,10 @@ class LiveSession:
         types: one with audio in it, be it silence, would be answered.
         """
         self.questions.withdraw()
-        can = self._models.is_cascade or self._vad_is_off
+        can = self._link.models.is_cascade or self._vad_is_off
         if not can or self._state is not _State.CONNECTED:
             return False
-        if self._models.is_gemini:
+        if self._link.models.is_gemini:
             if not self._is_activity_open:
                 self.send_activity("start")
                 self._is_interrupting = True
@@ -387,7 +390,7 @@ class LiveSession:
                 await self._end_interruption()
                 self._connections = 0
                 self._requests.clear()
-                self._release_gate(error)
+                self._connection_is_over(error)
                 if self._closing.is_set():
                     return
                 if self._tells_history_instead():
@@ -398,7 +401,7 @@ class LiveSession:
                 self._queue.start_over()
                 if self._falls_back_to_speech(error):
                     continue
-                await self._tell_away()
+                await self._link.tell_away()
                 if error is None and self._task_ended:
                     await self._begin_anew()
                 elif isinstance(error, ModelChanged | Renewed):
@@ -428,8 +431,8 @@ class LiveSession:
         """The run was ended on purpose; nobody is told, and the next one starts at once."""
         self._mapper.reset()
         self._has_output = False
-        if isinstance(why, Renewed) and not self._choice.on_fallback:
-            self._choice.failed(self._now())
+        if isinstance(why, Renewed):
+            self._link.showed_no_life()
         self._choose_model()
         self._metrics.agent_reconnects.inc()
 
@@ -445,15 +448,20 @@ class LiveSession:
         if self._failures > 1 or failure is REFUSED:
             self._resumption.drop()  # it did not help; the history is told anew instead
         self._metrics.agent_errors.labels(failure.code).inc()
-        is_down = self._own_gate.is_open
-        changes = self._choice.failed(self._now(), is_down=is_down)
-        self._choose_model()
+        is_down = self._link.is_down and failure is not REFUSED
+        if is_down:  # for everybody: this call waits, as the others do, and has no say in it
+            self._failures = min(self._failures, self._retry.attempts - 1)
+        changes = self._link.failed()
         if isinstance(error, HeldTooLong) or self._failures >= self._retry.attempts:
             self._mapper.reset()
             await self._emit(AgentFailed(failure.code, GAVE_UP, retryable=False))
             return False
-        await self._tell_lost(failure, is_lost=self._mapper.is_answering)
+        is_lost = self._mapper.is_answering
+        if is_lost or not (is_down and self._is_told):
+            await self._tell_lost(failure, is_lost=is_lost)
+        self._is_told = True
         self._mapper.reset()
+        self._choose_model()
         if not changes:
             await self._pause(self._retry.delay_s(self._failures))
         self._metrics.agent_reconnects.inc()
@@ -464,7 +472,6 @@ class LiveSession:
         now = self._now()
         is_lost = is_lost or self._turn.is_open(now)
         if self._queue.has_text:
-            self._turn = OpenTurn()
             await self._emit(
                 AgentFailed(failure.code, failure.message, retryable=True, keeps_question=True)
             )
@@ -486,13 +493,13 @@ class LiveSession:
 
     async def _run(self) -> None:
         if not self._resumption.handle:
-            agent_name = self._models.first_agent
+            agent_name = self._link.models.first_agent
             session = await self._sessions.close_open_turn(
                 self._user_id, self._session_id, agent_name
             )
-            if self._models.is_gemini and not self._choice.on_fallback:
+            if self._link.models.is_gemini and not self._link.models.is_fallback:
                 self._resumption.take_up(session)
-        if not self._models.observed:
+        if not self._link.models.observed:
             await self.connected()
         with (
             observing(self),
@@ -514,18 +521,16 @@ class LiveSession:
         return self._options.run_config(
             self._modality,
             speaks_only=self.speaks_only,
-            resumable=self._models.is_gemini,
-            handle=None if self._choice.on_fallback else self._resumption.handle,
+            resumable=self._link.models.is_gemini,
+            handle=None if self._link.models.is_fallback else self._resumption.handle,
             offered=self._offered,
         )
 
     async def _on_adk_event(self, adk_event: Event) -> None:
         if self._closing.is_set() or self._watch.is_ending:
             return
-        if self._gate is not None:
-            self._gate.proved(self)
-            self._gate = None
-        if not self._choice.on_fallback:  # a handle is good for its own model only
+        self._link.proved()
+        if not self._link.models.is_fallback:  # a handle is good for its own model only
             self._resumption.take(adk_event)
         for event in self._mapper.map(adk_event):
             self._note(event)
@@ -546,7 +551,7 @@ class LiveSession:
         elif isinstance(event, _END_OF_ANSWER):
             if self._has_output:
                 self._failures = 0
-                self._choice.progressed()
+                self._link.progressed()
             self._has_output = False
             if isinstance(event, ModelInterrupted):
                 self._is_interrupted_ahead = False
@@ -584,64 +589,22 @@ class LiveSession:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
 
-    # The model, and the other one ----------------------------------------------
-
-    @property
-    def _own_gate(self) -> ModelGate:
-        return self._gates.of(self._name_of(self._own_models))
-
-    @staticmethod
-    def _name_of(models: AgentModels) -> str:
-        return models.first.model if models.first is not None else ""
-
     def _choose_model(self) -> None:
         """Lets the next run ask the model that was chosen; what is of the old one goes."""
-        models = self._own_models
-        if self._choice.on_fallback and self._fallback is not None:
-            models = self._fallback
-        if models is self._models:
-            return
-        self._models = models
-        self._resumption.drop()
-        self._mapper = self._new_mapper(models)
-        name = self._name_of(models)
-        self._log.warning("the call goes on with the model %s", name)
-        if models.is_fallback:
-            self._metrics.agent_fallbacks.inc()
+        if self._link.choose():
+            self._resumption.drop()
+            self._mapper = self._new_mapper(self._link.models)
 
     def _returns_to_own_model(self) -> bool:
         """Whether now, between two answers, the agent's own model is asked again."""
-        if self._mapper.is_answering or self._queue.has_text:
-            return False
-        gate = self._own_gate
-        return self._choice.returns(
-            self._now(), is_down=gate.turns_away(), well_at=gate.succeeded_at
-        )
+        is_between = not self._mapper.is_answering and not self._queue.has_text
+        return is_between and self._link.returns()
 
-    def _release_gate(self, error: BaseException | None) -> None:
-        """A connection that had not proved to be good is over."""
-        gate, self._gate = self._gate, None
-        if gate is None:
-            return
-        is_ours = self._watch.is_ending or isinstance(
-            error, asyncio.CancelledError | ModelChanged | Renewed | GeneratorExit
-        )
-        if self._closing.is_set() or is_ours or blames_the_request(error):
-            gate.withdrew(self)
-        else:
-            gate.failed(self)
-
-    async def _tell_away(self, patience_s: float | None = None) -> None:
-        if not self._is_away:
-            self._is_away = True
-            await self._emit(ModelAway() if patience_s is None else ModelAway(patience_s))
-
-    async def _tell_back(self) -> None:
-        name = self._name_of(self._models)
-        changed = name != self._told_model
-        if self._is_away or changed:
-            self._is_away, self._told_model = False, name
-            await self._emit(ModelBack(name if changed else None))
+    def _connection_is_over(self, error: BaseException | None) -> None:
+        is_ours = self._closing.is_set() or self._watch.is_ending
+        # A handle that the model no longer knows says nothing about the model.
+        is_forgotten = bool(self._resumption.handle) and close_code_of(error) == POLICY_VIOLATION
+        self._link.over(error, is_ours=is_ours or is_forgotten)
 
     # ConnectionObserver -------------------------------------------------------
 
@@ -654,23 +617,16 @@ class LiveSession:
         else:
             self._resumption.connects_again()
             await self._reconnecting()
-        is_first = self._state is _State.CONNECTING
-        await self._tell_away(_FIRST_PATIENCE_S if is_first else None)
-        chosen = self._models.first if self._models.is_fallback else model
-        assert chosen is not None
-        self._gate = gate = self._gates.of(chosen.model)
-        if gate.turns_away() and self._choice.turned_away(self._now()):
-            self._gate = None
-            raise ModelChanged
-        await gate.admit(self, self._retry.patience_s)
-        return chosen
+        if self._state is _State.CONNECTING:
+            await self._link.tell_away(_FIRST_PATIENCE_S)
+        return await self._link.admit(model)
 
     async def _reconnecting(self) -> None:
         self._state = _State.RECONNECTING
         await self._end_interruption()
         self._metrics.agent_reconnects.inc()
         self._count_failure()
-        await self._tell_away()
+        await self._link.tell_away()
         is_kept = self._queue.has_text and not self._mapper.is_answering
         if not is_kept and (self._mapper.is_answering or self._turn.is_open(self._now())):
             await self._tell_lost(RECONNECTED, is_lost=True)  # the rest never comes
@@ -682,23 +638,23 @@ class LiveSession:
 
     async def connected(self) -> None:
         """A connection is open."""
-        if self._gate is not None:
-            self._gate.connected(self)
+        self._link.connected()
+        self._is_told = False
         self._connections += 1
         self._connected_at = self._now()
         if self._state is not _State.CLOSED:
             self._state = _State.CONNECTED
         if self.speaks_only:
             self._on_speaks_only()
-        await self._tell_back()
+        await self._link.tell_back()
 
     def refused(self, error: BaseException) -> None:
         """A connection was not taken."""
-        self._release_gate(error)
+        self._connection_is_over(error)
 
     def disconnected(self, error: BaseException | None) -> None:
         """A connection is gone."""
-        self._release_gate(error)
+        self._connection_is_over(error)
         self._connections -= 1
         if self._connections == 0 and self._state is _State.CONNECTED:
             self._state = _State.RECONNECTING

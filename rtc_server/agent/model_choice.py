@@ -50,11 +50,15 @@ class ModelChoice:
         self._go(True, now)
         return True
 
-    def turned_away(self, now: float) -> bool:
-        """The first model may not be connected to now; whether the fallback is asked instead."""
-        if not self.has_fallback or self.on_fallback:
+    def turned_away(self, now: float, *, is_own_there: bool) -> bool:
+        """The model may not be connected to now; whether the other one is asked instead.
+
+        Args:
+            is_own_there: the first model may be connected to.
+        """
+        if not self.has_fallback or (self.on_fallback and not is_own_there):
             return False
-        self._go(True, now)
+        self._go(not self.on_fallback, now)
         return True
 
     def progressed(self) -> None:
