@@ -23,6 +23,7 @@ from .probe_signal import to_s16
 __all__ = ["Callers", "Report"]
 
 _LOOK_EVERY_S = 0.05
+_STORIES = 20
 _RATE, _FRAME = 48_000, 960
 _SPOKEN_S, _QUIET_S = 0.8, 30.0
 
@@ -45,6 +46,8 @@ class Report:
     """The median and the 99th of a hundred of each turn's longest silence."""
     broken: list[str]
     """Promises."""
+    stories: list[list[str]]
+    """What came before some of them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,15 +58,17 @@ class Callers:
         url: of the server.
         patience_s: silence in an open turn that is a broken promise.
         aloud: so many of the callers have a microphone that is open, and speak; the others type.
+        text: so many of these read the answers and do not hear them.
     """
 
     url: str
     calls: int
     patience_s: float
     aloud: int = 0
+    text: int = 0
     seed: int = 1
     turns_a_call: tuple[int, int] = (6, 14)
-    pause_s: tuple[float, float] = (0.5, 2.5)
+    pause_s: tuple[float, float] = (1.0, 5.0)
     refused: int = 0
     accounts: list[CallAccount] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
@@ -107,6 +112,7 @@ class Callers:
             longest_silence_s=silences[-1],
             silences_s=(silences[len(silences) // 2], silences[len(silences) * 99 // 100]),
             broken=broken,
+            stories=[one for account in self.accounts for one in account.stories][:_STORIES],
         )
 
     async def _caller(self, number: int) -> None:
@@ -115,7 +121,8 @@ class Callers:
         while time.monotonic() < self._until:
             call = LightCall(rng.randrange(1000))
             try:
-                await call.place(self._offer)
+                modality = "text" if number >= self.calls - self.text else "audio"
+                await call.place(functools.partial(self._offer, modality))
             except _Refused:
                 self.refused += 1
                 await call.close()
@@ -131,8 +138,9 @@ class Callers:
             if why is not None:
                 self.ends[why] += 1
 
-    async def _offer(self, sdp: str) -> str:
-        body = {"sdp": sdp, "type": "offer", "user_id": f"user-{len(self.accounts)}"}
+    async def _offer(self, modality: str, sdp: str) -> str:
+        user = f"user-{len(self.accounts)}"
+        body = {"sdp": sdp, "type": "offer", "user_id": user, "modality": modality}
         async with self._http.post("/api/calls", json=body) as response:
             if response.status in (429, 503):
                 raise _Refused
@@ -172,6 +180,7 @@ class _Caller:
             self.account.on_end(time.monotonic())
             if self.account.last_word is None:
                 all_of.broken.append("a call ended without a word")
+                self.account.tell_story("WITHOUT A WORD")
             return self.account.last_word or "without a word"
         return None
 
@@ -200,8 +209,9 @@ class _Caller:
             self.account.ask(now + _SPOKEN_S, is_aloud=True)
             self._speak()
             return
-        self.account.ask(now)
-        self.call.say(type="text", data=self.rng.choice(_QUESTIONS))
+        words = self.rng.choice(_QUESTIONS)
+        self.account.ask(now, words=words)
+        self.call.say(type="text", data=words)
 
     def _speak(self) -> None:
         """From now on, once: the loop is longer than any answer takes."""

@@ -207,7 +207,12 @@ async def live_through(url: str, pid: int, options: argparse.Namespace) -> Run:
     await warm.run(_WARM_UP_S)
     before = await _settled(url, pid, 0)
     callers = Callers(
-        url, options.calls, ANSWER_S + MARGIN_S, aloud=options.aloud, seed=options.seed
+        url,
+        options.calls,
+        ANSWER_S + MARGIN_S,
+        aloud=options.aloud,
+        text=options.text,
+        seed=options.seed,
     )
     prints: list[Footprint] = []
 
@@ -277,6 +282,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--aloud", type=int, default=6, help="callers with an open microphone")
+    parser.add_argument("--text", type=int, default=25, help="callers who read and do not hear")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--share-bad", type=float, default=0.5, help="of the model's connections")
     parser.add_argument("--outage-every", type=float, default=60.0, help="seconds")
@@ -296,6 +302,7 @@ def main() -> int:
         "versions": {one: version(one) for one in ("google-adk", "google-genai", "aiortc")},
         "calls": options.calls,
         "aloud": options.aloud,
+        "text": options.text,
         "seconds": options.seconds,
         "seed": options.seed,
         "watchdog_s": ANSWER_S,

@@ -8,13 +8,16 @@ broken promise.  Times are in monotonic seconds.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 __all__ = ["CallAccount", "Outcome", "Turn"]
+
+_STORY = 24
+_TOLD = ("turn", "interrupted", "state", "phase", "role", "text", "code", "reason", "retryable")
 
 WORD_S = 3.0
 """The ``error`` that goes with an interrupted turn comes within this time."""
@@ -65,8 +68,18 @@ class CallAccount:
     """Why the call will end: the ``goaway``'s reason, or the code of the last error."""
     unasked: int = 0
     """Answers that nobody asked for."""
+    stories: list[list[str]] = field(default_factory=list)
+    """What came before each broken promise."""
 
     _open: Turn | None = None
+    _state: str = "listening"
+    """Of the agent, as it says itself."""
+    _is_away: bool = False
+    _was_away: bool = False
+    """While the open turn was spoken."""
+    _typed_over: bool = False
+    """The caller asked while something else was being answered, which that interrupts."""
+    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=_STORY))
     _sign_at: float = 0.0
     _interrupted_at: float | None = None
     _error_at: float | None = None
@@ -76,17 +89,21 @@ class CallAccount:
         """Whether a turn is open."""
         return self._open is not None
 
-    def ask(self, now: float, *, is_aloud: bool = False) -> None:
+    def ask(self, now: float, *, is_aloud: bool = False, words: str = "aloud") -> None:
         """The caller asks."""
+        self._recent.append(f"{now:.2f} asks {words}")
         self._open = Turn(now, is_aloud)
         self.turns.append(self._open)
         self._sign_at = now
         self._interrupted_at = self._error_at = None
+        self._was_away = self._is_away
+        self._typed_over = self._state in ("thinking", "speaking")
 
     def cut(self) -> None:
         """The caller interrupts the answer."""
         if self._open is not None:
             self._open.was_cut = True
+            self._recent.append("interrupts")
 
     def on_audio(self, now: float) -> None:
         """A packet of sound came."""
@@ -95,9 +112,16 @@ class CallAccount:
     def on_message(self, message: Mapping[str, Any], now: float) -> None:
         """A message of the server came."""
         kind = message["type"]
+        facts = (str(message[key]) for key in _TOLD if key in message)
+        self._recent.append(f"{now:.2f} {kind} {' '.join(facts)}")
         if kind in _SIGNS:
             self._sign(now)
-        if kind == "goaway":
+        if kind == "state":
+            self._state = str(message["state"])
+        elif kind == "model":
+            self._is_away = message["state"] == "away"
+            self._was_away = self._was_away or self._is_away
+        elif kind == "goaway":
             self.last_word = str(message["reason"])
         elif kind == "error":
             self._on_error(message, now)
@@ -108,6 +132,7 @@ class CallAccount:
         """The call is over."""
         if self._open is not None:
             self._sign(now)
+            self._recent.append(f"{now:.2f} the call is over")
             told = self.last_word is not None
             self._settle(Outcome.ENDED if told else Outcome.UNTOLD)
 
@@ -120,7 +145,8 @@ class CallAccount:
             self._settle(Outcome.UNTOLD)
         elif now - self._sign_at > self.patience_s:
             self._sign(now)
-            self._settle(Outcome.SILENT)
+            # What is said while the model is away is dropped; the caller was told that it is.
+            self._settle(Outcome.LOST if turn.is_aloud and self._was_away else Outcome.SILENT)
 
     def _on_error(self, message: Mapping[str, Any], now: float) -> None:
         self.errors[str(message["code"])] += 1
@@ -138,6 +164,8 @@ class CallAccount:
             self.unasked += 1
         elif not message["interrupted"]:
             self._settle(Outcome.ANSWERED)
+        elif self._typed_over:
+            self._typed_over = False
         elif turn.was_cut:
             self._settle(Outcome.CUT)
         elif self._error_at is not None:
@@ -153,4 +181,10 @@ class CallAccount:
     def _settle(self, outcome: Outcome) -> None:
         assert self._open is not None
         self._open.outcome = outcome
+        if outcome in (Outcome.UNTOLD, Outcome.SILENT):
+            self.tell_story(outcome.name)
         self._open = None
+
+    def tell_story(self, end: str) -> None:
+        """Keep what came before a broken promise."""
+        self.stories.append([*self._recent, end])

@@ -29,6 +29,7 @@ from .caller_messages import caller_message
 from .media.away_notice import AwayNotice
 from .media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
 from .messages import Error, ServerMessage, State, Text, Transcript, Turn
+from .unheard_speech import UnheardSpeech
 from .utterance import Utterance
 
 __all__ = ["Conversation", "ConversationRules"]
@@ -57,6 +58,9 @@ class ConversationRules:
 
     may_stay_silent: bool = False
     """The model decides whether to answer: no answer is none that is overdue."""
+
+    owes_signs: bool = False
+    """The model listens for speech and cannot but say something of what it heard."""
 
     boundary_timeout_s: float = 5.0
     """After an interruption the model has this long to say that the old answer is over."""
@@ -97,6 +101,7 @@ class Conversation:
     """The answer that ended last."""
 
     _absence: Absence = field(init=False)
+    _unheard: UnheardSpeech = field(default_factory=UnheardSpeech)
     _started: bool = False
     _answer: Answer | None = None
     """The answer that the model is giving."""
@@ -139,6 +144,7 @@ class Conversation:
 
     def on_live_event(self, event: live.LiveEvent, now: float) -> list[Action]:
         """The agent said or did something."""
+        self._unheard.sign()
         match event:
             case live.AgentAudio():
                 self._on_audio(event, now)
@@ -201,6 +207,7 @@ class Conversation:
         """A piece of the uplink was judged to be speech."""
         self._question.speech_at = arrived_at
         self._question.speech_ms += duration_ms
+        self._unheard.speech(arrived_at, duration_ms)
         self.last_activity_at = arrived_at
         if self._question.speech_ms >= Question.SPEECH_MS:
             self.user_said_at = arrived_at
@@ -657,9 +664,11 @@ class Conversation:
         self._complete(answer, now)
 
     def _watch_question(self, now: float) -> None:
-        """Gives up a model that owes an answer; its absence does not count."""
+        """Gives up a model that owes an answer, or a sign; its absence does not count."""
         since = self._waiting_since()
         if since is None:
+            if self.rules.owes_signs and self._unheard.is_overdue(now, self.rules.answer_timeout_s):
+                self._time_out()
             return
         if now - max(since, self._absence.back_at) > self.rules.answer_timeout_s:
             self._timed_out = True

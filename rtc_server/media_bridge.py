@@ -154,6 +154,7 @@ class MediaBridge:
                 text_during_speech=settings.text_during_speech,
                 answer_timeout_s=settings.limits.answer_s,
                 may_stay_silent=runtime.may_stay_silent(identity.run_config),
+                owes_signs=runtime.owes_signs(identity.run_config),
                 tool_timeout_s=settings.limits.tool_s + settings.limits.answer_s,
                 away_notice=load_notice(settings.away_notice) if has_sound else None,
             ),

@@ -59,7 +59,7 @@ def test_an_interruption_without_a_word_is_a_broken_promise() -> None:
 
 def test_silence_beyond_the_watchdogs_time_is_a_broken_promise() -> None:
     account = books({"type": "transcript"})
-    account.on_message({"type": "state"}, 9.0)  # tells the caller nothing new
+    account.on_message({"type": "state", "state": "thinking"}, 9.0)  # tells the caller nothing new
     account.tick(11.0)
     assert account.is_waiting
     account.tick(11.1)

@@ -34,7 +34,7 @@ from .caller_questions import CallerQuestions
 from .circuit_breaker import BreakerRules
 from .confirmation import ask_the_caller
 from .heard_history import HeardHistory
-from .live_run_config import LiveOptions, Modality, live_run_config
+from .live_run_config import LiveOptions, Modality, live_run_config, vad_is_off
 from .live_session import LiveSession
 from .loader import LoadedAgent, load_fallback
 from .model_gate import ModelGates
@@ -235,6 +235,11 @@ class AgentRuntime:
         """Whether the model of such a call decides itself whether to answer."""
         proactivity = self._options.run_config("audio", offered=run_config).proactivity
         return bool(proactivity is not None and proactivity.proactive_audio)
+
+    def owes_signs(self, run_config: Mapping[str, Any]) -> bool:
+        """Whether the model of such a call transcribes or answers whatever is said to it."""
+        config = self._options.run_config("audio", offered=run_config)
+        return self.models.is_gemini and not vad_is_off(config)
 
     def modality(self, run_config: Mapping[str, Any]) -> Modality:
         """The modality of a call whose offer names none."""

@@ -306,6 +306,28 @@ async def test_a_model_that_is_silent_after_the_setup_is_left_for_a_new_connecti
         await caller.client.wait_for(lambda: "You said: hello" in answers(caller).values())
 
 
+async def test_a_caller_who_speaks_to_a_model_that_is_silent_is_told_and_then_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No transcript says that he has spoken: our own detector does."""
+    days = [Day(at(Moment.READY, Stall())), Day()]
+    async with (
+        gemini_server(tmp_path, monkeypatch, days=days, pace=QUICK, settings=IMPATIENT) as (
+            server,
+            api,
+        ),
+        server.call() as caller,
+    ):
+        await until(lambda: bool(api.done))
+        await caller.ask_aloud(1.0)
+        error = await caller.client.next_message("error")
+        assert (error["code"], error["retryable"]) == ("agent_timeout", True)
+        await until(lambda: api.taken == 2)
+        await caller.ask_aloud(1.0)
+        await caller.client.next_message("turn")
+        assert answers(caller) == {1: "You said: I asked aloud"}
+
+
 async def goes_on_after_a_timeout(caller: Caller) -> None:
     """The next turn is answered; which number it has depends on how much of the last was said."""
     caller.client.send({"type": "text", "data": "What did I say?"})

@@ -1,0 +1,61 @@
+"""Speech of the user at which the model showed no sign of life, as plain code.
+
+A typed question is known to be one; of a spoken one only the model says so, by its transcript
+or its answer.  A model whose connection is open and dead says nothing at all: then only our own
+detector knows that somebody spoke.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["UnheardSpeech"]
+
+
+@dataclass(slots=True)
+class UnheardSpeech:
+    """What was said since the model's last sign of life; ``now`` is in monotonic seconds.
+
+    Noise that is taken for speech has the same look, so that what is overdue is overdue twice
+    as late the next time, until the model gives a sign.
+    """
+
+    LEAST_MS = 500
+    """Less speech than this asks nothing."""
+
+    PAUSE_S = 2.0
+    """Silence after which any model would have taken the user's turn for over."""
+
+    _speech_ms: float = 0.0
+    _last_at: float = 0.0
+    _over_at: float | None = None
+    """When the first of what was said was over."""
+    _patience: float = 1.0
+
+    def speech(self, at: float, duration_ms: float) -> None:
+        """A piece of the uplink was judged to be speech."""
+        if self._over_at is None and at - self._last_at > self.PAUSE_S:
+            self._speech_ms = 0.0
+        self._speech_ms += duration_ms
+        self._last_at = at
+
+    def sign(self) -> None:
+        """The model said or did something, or is known to be away."""
+        self._forget()
+        self._patience = 1.0
+
+    def is_overdue(self, now: float, timeout_s: float) -> bool:
+        """Whether the model has had its time; once for what was said."""
+        if self._over_at is None:
+            if self._speech_ms >= self.LEAST_MS and now - self._last_at > self.PAUSE_S:
+                self._over_at = self._last_at
+            return False
+        if now - self._over_at <= timeout_s * self._patience:
+            return False
+        self._forget()
+        self._patience = min(16.0, 2.0 * self._patience)
+        return True
+
+    def _forget(self) -> None:
+        self._speech_ms = 0.0
+        self._over_at = None
