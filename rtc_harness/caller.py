@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .caller_tools import CallerTools, ClientTool, Decide
 from .camera import Film, PictureMessage, Still
 from .client import RtcClient
 from .conversation import Answer, Question
@@ -66,6 +67,12 @@ class CallPlan:
     """Speak each following turn this long into the answer to the one before; None waits for
     its end."""
 
+    client_tools: Sequence[ClientTool] = ()
+    """What the agent may have run by this caller."""
+
+    confirm: Decide | None = None
+    """Says yes or no to what the agent's tools ask; None: no."""
+
     @property
     def audio(self) -> bool:
         """The call has an audio section: there is something to say, or audio is asked for."""
@@ -105,6 +112,7 @@ async def place_call(plan: CallPlan, write: Callable[[str], None]) -> CallResult
             request=plan.request,
             token=plan.token,
             on_message=narrator.on_message,
+            tools=CallerTools(plan.client_tools, plan.confirm),
         ) as client:
             run.client = client
             try:

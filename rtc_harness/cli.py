@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
 from .caller import CallPlan, Shown, TextTurn, WavTurn, place_call
+from .caller_tools import Decide, read_client_tools
 from .camera import open_film, read_image
 from .errors import HarnessError, WavError
 from .levels import speech_span
 from .report import write_report
 from .signalling import CallRequest
+from .typed_answer import typed_yes
 from .wav import read_wav, write_wav
 
 __all__ = ["call_command", "turn_kinds"]
@@ -162,6 +164,24 @@ class _Lines(click.types.StringParamType):
     show_envvar=True,
     help="How the agent answers. Without it: audio if there is a WAV file, text if not.",
 )
+@click.option(
+    "--client-tool",
+    "client_tool_files",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="RTC_SERVER_CLIENT_TOOL",
+    show_envvar=True,
+    help="A JSON file of tools that the agent may call here, with what each gives.",
+)
+@click.option(
+    "--confirm",
+    type=click.Choice(["yes", "no", "ask"]),
+    default="no",
+    envvar="RTC_SERVER_CONFIRM",
+    show_default=True,
+    show_envvar=True,
+    help="What is answered to a tool that needs consent; ask: what is typed.",
+)
 @click.pass_context
 def call_command(
     ctx: click.Context,
@@ -179,6 +199,8 @@ def call_command(
     user_id: str | None,
     agent: str | None,
     modality: str | None,
+    client_tool_files: tuple[Path, ...],
+    confirm: str,
 ) -> None:
     """Place one real WebRTC call and talk to the agent.
 
@@ -202,6 +224,8 @@ def call_command(
             token=token,
             timeout_s=timeout,
             barge_in_s=barge_in,
+            client_tools=[tool for path in client_tool_files for tool in read_client_tools(path)],
+            confirm=_decide(confirm),
         )
         _run(plan, save, report_path)
     except HarnessError as error:
@@ -217,6 +241,17 @@ def _run(plan: CallPlan, save: Path | None, report_path: Path | None) -> None:
         write_wav(save, result.recording)
     if result.failure is not None:
         raise HarnessError(result.failure)
+
+
+def _decide(how: str) -> Decide:
+    async def decide(message: Mapping[str, Any]) -> bool:
+        if how == "ask":
+            click.echo("         asks   y or n?")
+        agreed = await typed_yes() if how == "ask" else how == "yes"
+        click.echo(f"         you    {'yes' if agreed else 'no'}")
+        return agreed
+
+    return decide
 
 
 def _turns(

@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import aiohttp
@@ -35,6 +35,7 @@ from .aiortc_internals import (
     stop_decoder_thread,
     tap_receiver,
 )
+from .caller_tools import CallerTools
 from .camera import Camera, PictureMessage
 from .conversation import Answer, Conversation, Question
 from .errors import CallEndedEarly, CallRefused, NeverConnected, Unanswered
@@ -85,6 +86,7 @@ class RtcClient:
         video: bool = False,
         keep_audio: bool,
         on_message: Callable[[Mapping[str, Any], float], None] | None,
+        tools: CallerTools | None = None,
     ) -> None:
         self.started_at = time.monotonic()
         self.connected_at: float | None = None
@@ -100,6 +102,8 @@ class RtcClient:
         self.camera: Camera | None = None
         self._connection = connection
         self._on_message_hook = on_message
+        self._tools = tools if tools is not None else CallerTools()
+        self._tools.open(self.send)
         self._placed: PlacedCall | None = None
         self._changed = asyncio.Event()
         self._turns_taken = 0
@@ -130,6 +134,7 @@ class RtcClient:
         keep_audio: bool = True,
         on_message: Callable[[Mapping[str, Any], float], None] | None = None,
         edit_offer: Callable[[str], str] | None = None,
+        tools: CallerTools | None = None,
     ) -> AsyncIterator[RtcClient]:
         """Place a call, wait for its ``ready``, and hang it up at the end, however it ends.
 
@@ -144,6 +149,8 @@ class RtcClient:
             keep_audio: False keeps no recording.
             on_message: is told each message of the server as it comes, and its time.
             edit_offer: changes the SDP that the server gets to see, for tests.
+            tools: what the agent may have run here, and who says yes or no to it; declared in
+                the offer.  Without it there are none, and it is no.
 
         Raises:
             ServerUnreachable, CallRefused, NeverConnected, CallEndedEarly.
@@ -152,12 +159,20 @@ class RtcClient:
         # An empty list: without one aiortc asks a public STUN server.
         connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         client = cls(
-            connection, audio=audio, video=video, keep_audio=keep_audio, on_message=on_message
+            connection,
+            audio=audio,
+            video=video,
+            keep_audio=keep_audio,
+            on_message=on_message,
+            tools=tools,
         )
+        request = request or CallRequest()
+        if client._tools.declarations:
+            request = replace(request, client_tools=client._tools.declarations)
         async with aiohttp.ClientSession() as http:
             signalling = Signalling(http, url, token)
             try:
-                await client._open(signalling, request or CallRequest(), timeout_s, edit_offer)
+                await client._open(signalling, request, timeout_s, edit_offer)
                 yield client
             finally:
                 await client._close(signalling)
@@ -203,6 +218,7 @@ class RtcClient:
             self.microphone.stop()
         if self.camera is not None:
             self.camera.stop()
+        await self._tools.close()
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._connection.close()
@@ -463,6 +479,7 @@ class RtcClient:
         self.conversation.on_message(body, now)
         if self._on_message_hook is not None:
             self._on_message_hook(body, now)
+        self._tools.on_message(body)
         self._changed.set()
 
     def _on_connection_state(self) -> None:

@@ -72,6 +72,10 @@ class Narrator:
                 self.line("agent", f"(saved {message.get('name')}, {message.get('version')})", now)
             case "thought":
                 self.line("thinks", _short(str(message.get("text", "")).strip()), now)
+            case "confirm":
+                self.line("asks", _asked(message), now)
+            case "client_tool":
+                self.line("runs", _called(message), now)
             case "agent":
                 self.line("call", f"{message.get('name')} took over", now)
             case "error":
@@ -109,13 +113,21 @@ def _heard(message: Mapping[str, Any]) -> str:
     return f" after {heard_ms / 1000:.2f} s" if isinstance(heard_ms, int | float) else ""
 
 
+def _asked(message: Mapping[str, Any]) -> str:
+    hint = message.get("hint")
+    return f"may {_called(message)} run?{f' {hint}' if hint else ''}"
+
+
+def _called(message: Mapping[str, Any]) -> str:
+    return f"{message.get('name')} {_shown(message.get('args'))}".rstrip()
+
+
 def _tool(message: Mapping[str, Any]) -> str:
     phase, name = message.get("phase"), message.get("name")
     about = message.get("args") if phase == "call" else message.get("result")
-    words = "" if about is None else json.dumps(about, ensure_ascii=False)
     if phase == "result" and message.get("failed"):
         phase = "failed"
-    return f"{name} {phase} {_short(words)}".rstrip()
+    return f"{name} {phase} {_shown(about)}".rstrip()
 
 
 def _sources(message: Mapping[str, Any]) -> list[str]:
@@ -136,3 +148,7 @@ def _code(message: Mapping[str, Any]) -> str:
 def _short(words: str) -> str:
     words = words.replace("\n", " ⏎ ")
     return words if len(words) <= _MAX_CHARACTERS else words[:_MAX_CHARACTERS] + "…"
+
+
+def _shown(value: Any) -> str:
+    return _short("" if value is None else json.dumps(value, ensure_ascii=False))

@@ -24,6 +24,8 @@ class CallRequest:
     agent: str | None = None
     modality: str | None = None
     run_config: dict[str, Any] | None = None
+    client_tools: list[dict[str, Any]] | None = None
+    """Declarations of tools that the caller runs."""
 
     def body(self, sdp: str) -> dict[str, Any]:
         """The JSON offer."""
@@ -33,6 +35,7 @@ class CallRequest:
             "agent": self.agent,
             "modality": self.modality,
             "run_config": self.run_config,
+            "client_tools": self.client_tools,
         }
         return {"sdp": sdp, "type": "offer"} | {k: v for k, v in asked.items() if v is not None}
 

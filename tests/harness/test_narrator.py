@@ -47,6 +47,8 @@ def test_narrator_prints_what_a_person_wants_to_know() -> None:
         {"type": "transcript", "role": "user", "text": "What time?", "final": True, "turn": 1},
         {"type": "tool", "phase": "call", "id": "1", "name": "clock", "args": {"zone": "x" * 500}},
         {"type": "tool", "phase": "result", "id": "1", "name": "clock"},
+        {"type": "confirm", "id": "2", "name": "pay", "args": {"euros": 5}, "hint": "To Ann."},
+        {"type": "client_tool", "id": "3", "name": "beep", "args": {}},
         {"type": "error", "code": "agent", "message": "It fell over.", "retryable": True},
         END | {"interrupted": True, "heard_ms": 1234},
         {"type": "goaway", "reason": "drain", "seconds": 5},
@@ -60,6 +62,8 @@ def test_narrator_prints_what_a_person_wants_to_know() -> None:
     assert len(lines[2]) < 250
     assert lines[3:] == [
         "tool   clock result",
+        'asks   may pay {"euros": 5} run? To Ann.',
+        "runs   beep {}",
         "error  agent: It fell over.",
         "agent  (interrupted after 1.23 s)",
         "call   will end: drain",
