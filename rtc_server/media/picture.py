@@ -39,6 +39,7 @@ MAX_JPEG_BYTES = 200_000
 _MAX_SIDE = 16_384
 _QUALITIES = (3, 6, 10, 16, 24, 31)  # quantiser scales of FFmpeg's encoder, the best first
 _STILL = {"image/jpeg": "mjpeg", "image/png": "png", "image/webp": "webp"}
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 _DECODERS: dict[VideoCodec, str] = {"VP8": "vp8", "H264": "h264"}
 
 
@@ -72,6 +73,8 @@ def decode_picture(mime_type: str, data: bytes) -> VideoFrame:
     name = _STILL.get(mime_type)
     if name is None:
         raise PictureError(f"{mime_type} is no kind of picture that is taken")
+    if mime_type == "image/jpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
+        raise PictureError("it ends early")  # FFmpeg would fill up what is missing with grey
     frames = _decode(_open_decoder(name), [data])
     if not frames:
         raise PictureError("there is no picture in it")

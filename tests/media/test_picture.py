@@ -136,6 +136,8 @@ def bomb(side: int) -> bytes:
         ("image/png", FILES["image/png"][:50]),
         ("image/jpeg", FILES["image/png"]),
         ("image/jpeg", b"\xff\xd8\xff"),
+        ("image/jpeg", FILES["image/jpeg"][:-10]),
+        ("image/jpeg", FILES["image/jpeg"][: len(FILES["image/jpeg"]) // 2]),
         ("image/webp", FILES["image/webp"][:30]),
         ("image/gif", FILES["image/png"]),
         ("image/png", bomb(20_000)),
