@@ -147,15 +147,16 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 
 async def _try(service: BaseSessionService, url: str) -> None:
-    for tries_left in reversed(range(_TRIES)):
+    reason = ""
+    for _ in range(_TRIES):
         try:
             async with asyncio.timeout(_TRY_S):
                 await service.list_sessions(app_name="rtc_server", user_id="nobody")
             return
         except Exception as error:  # whatever a driver raises
             reason = _reason(error)
-        if tries_left:
-            await asyncio.sleep(_TRY_AGAIN_S)
+        # After the last one, too: a driver's thread that ends still tells the event loop.
+        await asyncio.sleep(_TRY_AGAIN_S)
     raise ConfigurationError(f"The session service {shown_url(url)} cannot be used ({reason}).")
 
 
