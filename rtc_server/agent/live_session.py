@@ -20,6 +20,7 @@ from ..media.piece_joiner import PieceJoiner
 from ..metrics import Metrics
 from .adk_internals import sync_tools_on
 from .agent_models import AgentModels, observing
+from .answer_picture import fit_for_message
 from .caller_questions import CallerQuestions, asking
 from .client_tools import equip
 from .failures import (
@@ -42,6 +43,7 @@ from .live_event_mapper import TASK_ENDS, LiveEventMapper
 from .live_events import (
     AgentAudio,
     AgentFailed,
+    AgentPicture,
     AgentText,
     AgentTranscript,
     LiveEvent,
@@ -534,6 +536,8 @@ class LiveSession:
             self._resumption.take(adk_event)
         for event in self._mapper.map(adk_event):
             self._note(event)
+            if isinstance(event, AgentPicture):
+                event = await fit_for_message(event, self._executor)
             await self._emit(event)
             if isinstance(event, ModelTurnComplete) and self._returns_to_own_model():
                 self._watch.end(ModelChanged())

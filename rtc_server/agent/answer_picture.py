@@ -1,0 +1,41 @@
+"""A picture of the agent that no message can hold is made smaller."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+
+from ..media.picture import PictureError, decode_picture, fit_jpeg
+from .live_events import AgentPicture
+
+__all__ = ["fit_for_message"]
+
+_MAX_BYTES = 190_000
+"""In base64, with the rest of its message, it has less than 256 KiB."""
+
+_LONGEST_PX = 2048
+
+_WAIT_S = 2.0
+"""Events wait behind it; where tools block every thread it is not waited for any longer."""
+
+
+async def fit_for_message(picture: AgentPicture, executor: Executor) -> AgentPicture:
+    """``picture`` itself if it is small enough, else a JPEG of it.
+
+    One that cannot be decoded, or not in time, is returned as it is: the caller is told that it
+    is too large.
+    """
+    if len(picture.data) <= _MAX_BYTES:
+        return picture
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_WAIT_S):
+            data = await loop.run_in_executor(executor, _fit, picture.mime_type, picture.data)
+    except (PictureError, TimeoutError):
+        return picture
+    return AgentPicture("image/jpeg", data)
+
+
+def _fit(mime_type: str, data: bytes) -> bytes:
+    frame = decode_picture(mime_type, data)
+    return fit_jpeg(frame, longest_px=_LONGEST_PX, max_bytes=_MAX_BYTES).jpeg

@@ -1,0 +1,44 @@
+"""Pictures of the agent that are too large for a message."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+from rtc_server.agent.answer_picture import fit_for_message
+from rtc_server.agent.live_events import AgentPicture
+from rtc_server.media.picture import decode_picture
+
+
+def png(width: int, height: int) -> bytes:
+    """Noise, which does not compress."""
+    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    codec = av.CodecContext.create("png", "w")
+    assert isinstance(codec, av.VideoCodecContext)
+    codec.width, codec.height, codec.pix_fmt = width, height, "rgb24"
+    codec.thread_count = 1
+    frame = VideoFrame.from_ndarray(pixels, format="rgb24")
+    return b"".join(bytes(one) for one in [*codec.encode(frame), *codec.encode(None)])
+
+
+async def test_large_picture_becomes_a_smaller_jpeg_and_a_small_one_stays() -> None:
+    """In a thread; the proportions stay."""
+    small, large = AgentPicture("image/png", png(64, 32)), AgentPicture("image/png", png(800, 400))
+    assert len(large.data) > 256 * 1024
+    with ThreadPoolExecutor(1) as executor:
+        assert await fit_for_message(small, executor) is small
+        fitted = await fit_for_message(large, executor)
+    assert fitted.mime_type == "image/jpeg"
+    assert len(fitted.data) <= 190_000
+    frame = decode_picture("image/jpeg", fitted.data)
+    assert frame.width == 2 * frame.height
+
+
+async def test_large_picture_that_is_none_is_left_as_it_is() -> None:
+    """The caller is told that it is too large."""
+    broken = AgentPicture("image/png", bytes(300_000))
+    with ThreadPoolExecutor(1) as executor:
+        assert await fit_for_message(broken, executor) is broken
