@@ -63,7 +63,7 @@ from .peer.connection import PeerConnection
 from .peer.offer import Offer
 from .peer.token_bucket import TokenBucket
 from .peer.uplink import BURST_S, OVERRATE, UplinkAudio
-from .settings import Settings
+from .settings import Limits, Settings
 
 __all__ = ["CallIdentity", "MediaBridge"]
 
@@ -155,7 +155,7 @@ class MediaBridge:
                 answer_timeout_s=settings.limits.answer_s,
                 may_stay_silent=runtime.may_stay_silent(identity.run_config),
                 owes_signs=runtime.owes_signs(identity.run_config),
-                tool_timeout_s=settings.limits.tool_s + settings.limits.answer_s,
+                tool_timeout_s=_tool_timeout_s(settings.limits),
                 away_notice=load_notice(settings.away_notice) if has_sound else None,
             ),
             uplink_ms=lambda: self._uplink_ms,
@@ -583,6 +583,11 @@ class MediaBridge:
             },
             "media": await self.peer.stats(),
         }
+
+
+def _tool_timeout_s(limits: Limits) -> float:
+    """So long a tool may hold up an answer: the caller's consent, the tool, and the answer."""
+    return limits.confirm_s + max(limits.tool_s, limits.client_tool_s) + limits.answer_s
 
 
 def _first_outcome(group: BaseExceptionGroup[CallEnded]) -> Outcome:
