@@ -73,6 +73,9 @@ class CallPlan:
     confirm: Decide | None = None
     """Says yes or no to what the agent's tools ask; None: no."""
 
+    push_to_talk: bool = False
+    """Tell the server when each spoken turn begins and ends."""
+
     @property
     def audio(self) -> bool:
         """The call has an audio section: there is something to say, or audio is asked for."""
@@ -204,7 +207,7 @@ class _Run:
             question = self.client.send_text(turn.text)
         else:
             self._narrator.line("you", f"({turn.name})", time.monotonic())
-            question = await self.client.say(turn.samples, turn.name)
+            question = await self._say(turn)
         self._asked.append(question)
         return question
 
@@ -218,6 +221,15 @@ class _Run:
         for image in shown.images:
             self._narrator.line("you", f"(send {image.name})", time.monotonic())
             self.client.send_image(image)
+
+    async def _say(self, turn: WavTurn) -> Question:
+        assert self.client is not None
+        if not self._plan.push_to_talk:
+            return await self.client.say(turn.samples, turn.name)
+        self.client.send({"type": "activity", "state": "start"})
+        question = await self.client.say(turn.samples, turn.name)
+        self.client.send({"type": "activity", "state": "end"})
+        return question
 
     async def _wait_for_barge_in(self, index: int, question: Question, after_s: float) -> None:
         assert self.client is not None

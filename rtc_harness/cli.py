@@ -134,6 +134,13 @@ class _Lines(click.types.StringParamType):
     help="Say each next turn this many seconds into the answer, instead of after it.",
 )
 @click.option(
+    "--push-to-talk",
+    is_flag=True,
+    envvar="RTC_SERVER_PUSH_TO_TALK",
+    show_envvar=True,
+    help="Press a button for each spoken turn, for a model whose own voice detection is off.",
+)
+@click.option(
     "--token",
     envvar="RTC_SERVER_TOKEN",
     show_envvar=True,
@@ -194,6 +201,7 @@ def call_command(
     report_path: Path | None,
     timeout: float,
     barge_in: float | None,
+    push_to_talk: bool,
     token: str | None,
     session_id: str | None,
     user_id: str | None,
@@ -226,6 +234,7 @@ def call_command(
             barge_in_s=barge_in,
             client_tools=[tool for path in client_tool_files for tool in read_client_tools(path)],
             confirm=_decide(confirm),
+            push_to_talk=push_to_talk,
         )
         _run(plan, save, report_path)
     except HarnessError as error:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from rtc_harness.caller import CallPlan, WavTurn, place_call
 from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import ScriptedConnection, ScriptedLlm, SpeechEnded, heard
 from tests.e2e.gemini import MODELS, answers, ask, gemini_server, of_type
 from tests.e2e.server import Server
+from tests.harness.stand_in_server import silence, tone
 from tests.waiting import until
 
 # ADK still uses it for typed text; as an error it kills ADK's sender.
@@ -46,6 +50,21 @@ async def test_push_to_talk_by_setting_ends_the_turn_and_times_it(
         assert (await caller.client.next_message("turn"))["interrupted"]
         answered = await ask(caller, "Still there?")
         assert answers(caller)[answered["turn"]] == "You said: Still there?"
+
+
+async def test_harness_talks_by_the_button(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two spoken turns, each pressed and released."""
+    said = np.concatenate([tone(0.4), silence(0.1)])
+    plan = CallPlan("", [WavTurn("a", said), WavTurn("b", said)], push_to_talk=True)
+    async with gemini_server(tmp_path, monkeypatch, settings=Settings(port=0, run_config=OFF)) as (
+        server,
+        api,
+    ):
+        result = await place_call(replace(plan, url=server.url), lambda _: None)
+        assert result.failure is None
+        assert result.report["errors"] == []
+        received = [one for one in api.connections[0].received if one == "Activity"]
+        assert len(received) >= 2
 
 
 @both_dialects
