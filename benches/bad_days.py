@@ -38,6 +38,7 @@ from .bad_day_callers import Callers, Report
 from .growth import MOST_DESCRIPTORS, MOST_THREADS, robust_slope
 from .machine import describe_machine
 from .process_usage import usage_of
+from .session_weight import event_kb
 
 __all__ = ["Footprint", "broken_by_reconnects", "most_in", "most_in_outages"]
 
@@ -52,6 +53,9 @@ MARGIN_S = 5.0
 
 MOST_MB_A_MINUTE = 2.0
 """Of the last two thirds of the run, beyond what sessions in memory add by nature."""
+
+EVENTS_A_TURN = 6
+"""Of ADK, that a session keeps: the text, the transcripts, the usage, the handle, the end."""
 
 _WARM_UP_S = 6.0
 _SAMPLE_EVERY_S = 5.0
@@ -295,7 +299,7 @@ def main() -> int:
     ):
         run = asyncio.run(live_through(url, pid, options))
     run.stand_in = api.report
-    figures, broken = judge(run, TURN_KB)
+    figures, broken = judge(run, EVENTS_A_TURN * event_kb())
     result = {
         "taken_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": describe_machine(),
@@ -318,10 +322,6 @@ def main() -> int:
     shown = {key: result[key] for key in ("deeds", "report", "figures", "broken")}
     print(json.dumps(shown, indent=1))
     return 1 if broken else 0
-
-
-TURN_KB = 12.0
-"""What a turn adds to a session in memory: a dozen events, with their transcripts."""
 
 
 if __name__ == "__main__":

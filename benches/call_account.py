@@ -97,7 +97,8 @@ class CallAccount:
         self._sign_at = now
         self._interrupted_at = self._error_at = None
         self._was_away = self._is_away
-        self._typed_over = self._state in ("thinking", "speaking")
+        # What was typed while the model is away waits, and this comes on top of it.
+        self._typed_over = self._is_away or self._state in ("thinking", "speaking")
 
     def cut(self) -> None:
         """The caller interrupts the answer."""
@@ -141,12 +142,15 @@ class CallAccount:
         turn = self._open
         if turn is None:
             return
+        if self._is_away:
+            self._sign(now)  # the caller knows, and hears the notice
         if self._interrupted_at is not None and now - self._interrupted_at > WORD_S:
             self._settle(Outcome.UNTOLD)
         elif now - self._sign_at > self.patience_s:
             self._sign(now)
             # What is said while the model is away is dropped; the caller was told that it is.
-            self._settle(Outcome.LOST if turn.is_aloud and self._was_away else Outcome.SILENT)
+            was_told = turn.is_aloud and (self._was_away or self._error_at is not None)
+            self._settle(Outcome.LOST if was_told else Outcome.SILENT)
 
     def _on_error(self, message: Mapping[str, Any], now: float) -> None:
         self.errors[str(message["code"])] += 1
