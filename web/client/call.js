@@ -30,7 +30,7 @@
  */
 
 import { ClientTools } from "./client_tools.js";
-import { Connection, ConnectionState } from "./connection.js";
+import { Connections } from "./connections.js";
 import { Line } from "./line.js";
 import { Loudspeaker } from "./loudspeaker.js";
 import { Memory, storageOfPage } from "./memory.js";
@@ -38,7 +38,6 @@ import { Microphone } from "./microphone.js";
 import { Outbox } from "./outbox.js";
 import { encodePicture } from "./picture.js";
 import { CallProblem } from "./problem.js";
-import { Redial } from "./redial.js";
 import { CallStatistics } from "./statistics.js";
 import { Talk } from "./talk.js";
 import { Video } from "./video.js";
@@ -63,23 +62,18 @@ export { canShareScreen, listCameras } from "./video.js";
 /** @typedef {import("./video.js").VideoChange} VideoChange */
 /** @typedef {import("./video.js").VideoKind} VideoKind */
 
-/** A connection that stood this long was a good one: the next wait is short again. */
-const GOOD_CONNECTION_MS = 5_000;
-
 export class Call extends EventTarget {
   #url;
   #token;
   #memory;
   #offer;
-  #line = /** @type {string} */ (Line.DOWN);
-  /** @type {Connection | null} */
-  #connection = null;
-  /** The connection that the current one takes over. @type {Connection | null} */
-  #replaced = null;
-  /** The one that was hung up last: it may hold the track for as long as it tells the server. */
-  #leaving = /** @type {Connection | null} */ (null);
-  #microphone = new Microphone((track) => this.#sendTrack(track));
-  #video = new Video((track) => this.#sendVideo(track));
+  #connections = new Connections({
+    describe: () => this.#describe(),
+    media: () => this.#media(),
+    dropResumeToken: () => this.#dropResumeToken(),
+  });
+  #microphone = new Microphone((track) => this.#connections.replaceTrack(track));
+  #video = new Video((track) => this.#connections.replaceVideo(track));
   #loudspeaker;
   #tools;
   #talk = new Talk({
@@ -93,12 +87,6 @@ export class Call extends EventTarget {
   /** @type {import("./memory.js").Known} */
   #known;
   #callId = "";
-  #redial = new Redial();
-  #upSince = 0;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #redialTimer;
-  /** What the server asked for when it refused the last call; as of `Date.now`. */
-  #notBefore = 0;
   #outbox = new Outbox();
   /** Whether the browser is asking the person for the microphone. */
   #isOpening = false;
@@ -141,18 +129,13 @@ export class Call extends EventTarget {
     const known = this.#memory.read();
     this.#known = sessionId && sessionId !== known.sessionId ? { sessionId } : known;
     this.#loudspeaker = new Loudspeaker(element);
-    this.#loudspeaker.addEventListener("blocked", () => this.#emit("blocked", null));
-    this.#loudspeaker.addEventListener("device", (event) => this.#emit("speaker", detailOf(event)));
-    this.#microphone.addEventListener("change", (event) =>
-      this.#emit("microphone", detailOf(event)),
-    );
-    this.#video.addEventListener("change", (event) => this.#emit("video", detailOf(event)));
+    this.#listen();
     const heeded = { signal: this.#listening.signal };
-    addEventListener("online", () => this.#onOnline(), heeded);
-    document.addEventListener("resume", () => this.#onWake(), heeded);
+    addEventListener("online", () => this.#connections.onOnline(), heeded);
+    document.addEventListener("resume", () => this.#connections.onWake(), heeded);
     document.addEventListener(
       "visibilitychange",
-      () => document.visibilityState === "visible" && this.#onWake(),
+      () => document.visibilityState === "visible" && this.#connections.onWake(),
       heeded,
     );
     addEventListener("pagehide", () => this.#leave({ isLeaving: true }), heeded);
@@ -160,7 +143,7 @@ export class Call extends EventTarget {
 
   /** @returns {string} one of {@link Line} */
   get line() {
-    return this.#line;
+    return this.#connections.line;
   }
 
   /** Whether the call is, or is going to be, an audio call. */
@@ -242,7 +225,7 @@ export class Call extends EventTarget {
    */
   async start({ microphone = this.#offer.modality !== "text" } = {}) {
     if (this.#isClosed) throw new Error("A closed call is not started again.");
-    this.#redial.reset();
+    this.#connections.forgetTries();
     if (microphone === false) {
       this.#hasAudio = false;
       this.#microphone.close();
@@ -250,15 +233,15 @@ export class Call extends EventTarget {
       if (!(await this.#openMicrophone(microphone))) return false;
       this.#hasAudio = true;
     }
-    this.#connect();
+    this.#connections.connect();
     return true;
   }
 
   /** Goes on at once and as it was, for who does not want to wait for the next try. */
   redial() {
     if (this.#isClosed) return;
-    this.#redial.reset();
-    this.#connect();
+    this.#connections.forgetTries();
+    this.#connections.connect();
   }
 
   /** Ends the call and lets go of the microphone; the session can be gone on with. */
@@ -268,16 +251,9 @@ export class Call extends EventTarget {
 
   /** @param {{isLeaving?: boolean}} [how]  as of `Connection.hangUp` */
   #leave(how) {
-    clearTimeout(this.#redialTimer);
     this.#talk.onHangUp();
-    const connection = this.#connection;
-    this.#connection = null;
-    this.#retire(null);
-    connection?.hangUp(how);
-    this.#leaving = connection;
     this.#outbox.onHangUp();
-    this.#letGo();
-    if (this.#line !== Line.DOWN) this.#enter(Line.DOWN);
+    this.#connections.hangUp(how);
   }
 
   /** Hangs up and forgets the session: the next call begins a new conversation. */
@@ -306,8 +282,8 @@ export class Call extends EventTarget {
    */
   sendText(text) {
     if (this.#isClosed || !this.#outbox.add(text)) return false;
-    if (this.#line === Line.UP) this.#sendTexts();
-    else if (this.#line === Line.DOWN && !this.#isOpening) this.start({ microphone: false });
+    if (this.line === Line.UP) this.#sendTexts();
+    else if (this.line === Line.DOWN && !this.#isOpening) this.start({ microphone: false });
     return true;
   }
 
@@ -376,7 +352,7 @@ export class Call extends EventTarget {
     if (this.#isClosed) throw new Error("A closed call is not started again.");
     if (this.#takesVideo === false) throw new CallProblem("video_refused", { retryable: false });
     if ((await this.#video.open(source, choice)) === null) return false;
-    if (this.#line === Line.DOWN && !this.#isOpening) this.start({ microphone: false });
+    if (this.line === Line.DOWN && !this.#isOpening) this.start({ microphone: false });
     return true;
   }
 
@@ -422,55 +398,58 @@ export class Call extends EventTarget {
    *   are for that since the last time this was asked
    */
   async stats() {
-    const connection = this.#connection;
-    const report = await connection?.getStats();
-    if (!report || connection !== this.#connection) return null;
+    const { current } = this.#connections;
+    const report = await current?.getStats();
+    if (!report || current !== this.#connections.current) return null;
     return this.#statistics.take(report, performance.now());
   }
 
   // -------------------------------------------------------------- connections
 
-  #connect() {
-    this.#retire(this.#connection);
-    this.#dial();
+  #listen() {
+    /** @type {(source: EventTarget, type: string, handle: (detail: any) => void) => void} */
+    const when = (source, type, handle) =>
+      source.addEventListener(type, (event) => handle(detailOf(event)));
+    const connections = this.#connections;
+    when(connections, "config", (config) => this.#emit("config", config));
+    when(connections, "placed", (placed) => this.#remember(placed));
+    when(connections, "stream", (stream) => this.#onStream(stream));
+    when(connections, "message", (message) => this.#onMessage(message));
+    when(connections, "answered", (t) => this.#outbox.onPong(t));
+    when(connections, "taken", () => this.#onTaken());
+    when(connections, "gone", () => this.#tools.cancelAll());
+    when(connections, "lost", () => this.#outbox.onLoss());
+    when(connections, "back", (connection) => this.#onBack(connection));
+    when(connections, "over", () => this.#letGo());
+    when(connections, "status", (status) => this.#onStatus(status));
+    when(this.#loudspeaker, "blocked", () => this.#emit("blocked", null));
+    when(this.#loudspeaker, "device", (device) => this.#emit("speaker", device));
+    when(this.#microphone, "change", (change) => this.#emit("microphone", change));
+    when(this.#video, "change", (change) => this.#emit("video", change));
   }
 
-  #dial() {
-    clearTimeout(this.#redialTimer);
-    this.#notBefore = 0;
-    const connection = new Connection({
+  #describe() {
+    const modality = this.#hasAudio ? this.#offer.modality : "text";
+    return {
       url: this.#url,
       token: this.#known.resumeToken ?? this.#token,
-      offerFields: {
-        ...this.#offer,
-        modality: this.#hasAudio ? this.#offer.modality : "text",
-        session_id: this.#known.sessionId,
-      },
-    });
-    /** @type {(type: string, handle: (detail: any) => void) => void} */
-    const when = (type, handle) =>
-      connection.addEventListener(type, (event) => {
-        if (this.#connection === connection) handle(detailOf(event));
-      });
-    when("config", (config) => this.#emit("config", config));
-    when("placed", (placed) => this.#remember(placed));
-    when("stream", (stream) => this.#onStream(stream));
-    when("message", (message) => this.#onMessage(message));
-    when("end", (problem) => this.#onEnd(problem));
-    connection.addEventListener("message", (event) => {
-      const message = detailOf(event);
-      if (this.#replaced === connection && message.type === "pong") this.#outbox.onPong(message.t);
-    });
-    this.#take(connection);
-    this.#enter(Line.DIALLING);
-    if (this.#connection !== connection) return; // Who heard of it has hung up.
-    const video = this.#video.stream?.getVideoTracks()[0] ?? null;
-    connection.start({ audio: this.#hasAudio, microphone: this.#microphone.stream, video });
+      offerFields: { ...this.#offer, modality, session_id: this.#known.sessionId },
+    };
   }
 
-  /** @param {Connection} connection  is the one that counts from now on */
-  #take(connection) {
-    this.#connection = connection;
+  #media() {
+    const video = this.#video.stream?.getVideoTracks()[0] ?? null;
+    return { audio: this.#hasAudio, microphone: this.#microphone.stream, video };
+  }
+
+  #dropResumeToken() {
+    if (!this.#known.resumeToken) return false;
+    delete this.#known.resumeToken;
+    this.#memory.write(this.#known);
+    return true;
+  }
+
+  #onTaken() {
     this.#statistics = new CallStatistics();
     this.#tools.cancelAll();
     this.#talk.onConnection();
@@ -512,11 +491,9 @@ export class Call extends EventTarget {
 
   #onReady() {
     this.#outbox.onLoss();
-    this.#retire(null);
-    this.#upSince = performance.now();
     this.#talk.onReady(this.#hasAudio);
-    this.#takesVideo = this.#connection?.takesVideo ?? false;
-    this.#enter(Line.UP);
+    this.#takesVideo = this.#connections.current?.takesVideo ?? false;
+    this.#connections.stand();
   }
 
   #sendTexts() {
@@ -525,90 +502,19 @@ export class Call extends EventTarget {
     this.#outbox.flush(send, performance.now());
   }
 
-  /** @param {Problem | null} problem */
-  #onEnd(problem) {
-    const stood = this.#line === Line.UP && performance.now() - this.#upSince;
-    if (stood && stood > GOOD_CONNECTION_MS) this.#redial.reset();
-    this.#connection = null;
-    this.#tools.cancelAll();
-    if (problem?.code === "unauthorized" && this.#known.resumeToken) {
-      // The resume token is no longer good; the call token may be.
-      delete this.#known.resumeToken;
-      this.#memory.write(this.#known);
-      this.#dial();
-      return;
-    }
-    if (problem && this.#replaced?.state === ConnectionState.CONNECTED) {
-      this.#goBack(this.#replaced, problem);
-      return;
-    }
-    this.#retire(null);
-    this.#outbox.onLoss();
-    if (!problem?.retryable) {
-      this.#letGo();
-      this.#enter(Line.DOWN, problem);
-      return;
-    }
-    const retryInS = this.#redial.nextWaitS({
-      online: navigator.onLine,
-      atLeastS: problem.retryAfterS,
-    });
-    this.#notBefore = Date.now() + problem.retryAfterS * 1000;
-    this.#redialTimer = setTimeout(() => this.#connect(), retryInS * 1000);
-    this.#enter(Line.WAITING, problem, retryInS);
-  }
-
-  /**
-   * The connection that was to take its place did not come about: what stands is gone on with.
-   *
-   * @param {Connection} connection
-   * @param {Problem} problem
-   */
-  #goBack(connection, problem) {
-    this.#replaced = null;
-    this.#take(connection);
+  /** @param {import("./connection.js").Connection} connection  that is gone on with */
+  #onBack(connection) {
     this.#hasAudio = connection.hasAudio;
     if (!connection.hasAudio) this.#microphone.close();
     if (connection.stream) this.#onStream(connection.stream);
     else this.#loudspeaker.stop();
-    this.#enter(Line.UP, problem);
-    this.#sendTexts();
   }
 
-  /**
-   * The network is back: nobody waits for a timer, nor for a request that went into the void or
-   * a connection that is being made from an address of before.
-   */
-  #onOnline() {
-    if (this.#line === Line.WAITING || this.#line === Line.DIALLING) this.#redialNow();
-  }
-
-  /** Somebody looks at the page again, who would wait for a timer. */
-  #onWake() {
-    if (this.#line === Line.WAITING) this.#redialNow();
-  }
-
-  #redialNow() {
-    // A server that is full or stopping knows better when to be asked again.
-    if (Date.now() < this.#notBefore) return;
-    this.#redial.reset();
-    this.#connect();
-  }
-
-  /**
-   * Keeps a connection that stands until the one that replaces it is up: the server ends it by
-   * `replaced`. One that was not up yet is dropped at once, so that it cannot come second.
-   *
-   * @param {Connection | null} connection  null: nothing is kept any more
-   */
-  #retire(connection) {
-    if (connection && connection.state !== ConnectionState.CONNECTED) {
-      connection.close();
-      return;
-    }
-    this.#replaced?.close();
-    this.#replaced = connection;
-    connection?.ping(); // what was typed just now is there, or is sent again
+  /** @param {{line: string, problem: Problem | null, retryInS: number}} status */
+  #onStatus(status) {
+    this.#emit("status", { ...status, audio: this.#hasAudio });
+    // Up with a problem is what was gone back to: what was typed meanwhile is sent there.
+    if (status.line === Line.UP && status.problem) this.#sendTexts();
   }
 
   // -------------------------------------------------------------------- media
@@ -623,25 +529,11 @@ export class Call extends EventTarget {
       return (await this.#microphone.open(microphone)) !== null;
     } catch (error) {
       // What was typed while the person was being asked is not kept waiting.
-      if (this.#line === Line.DOWN && this.hasUnsent) this.#connect();
+      if (this.line === Line.DOWN && this.hasUnsent) this.#connections.connect();
       throw error;
     } finally {
       this.#isOpening = false;
     }
-  }
-
-  /** @param {MediaStreamTrack | null} track */
-  async #sendTrack(track) {
-    await Promise.allSettled(
-      [this.#connection, this.#replaced, this.#leaving].map((one) => one?.replaceTrack(track)),
-    );
-  }
-
-  /** @param {MediaStreamTrack | null} track */
-  async #sendVideo(track) {
-    await Promise.allSettled(
-      [this.#connection, this.#replaced, this.#leaving].map((one) => one?.replaceVideo(track)),
-    );
   }
 
   #letGo() {
@@ -672,19 +564,9 @@ export class Call extends EventTarget {
 
   /** @param {ClientMessage} message */
   #send(message) {
-    const wasSent = this.#connection?.send(message) ?? false;
+    const wasSent = this.#connections.send(message);
     if (wasSent) this.#emit("sent", message);
     return wasSent;
-  }
-
-  /**
-   * @param {string} line
-   * @param {Problem | null} [problem]
-   * @param {number} [retryInS]
-   */
-  #enter(line, problem = null, retryInS = 0) {
-    this.#line = line;
-    this.#emit("status", { line, audio: this.#hasAudio, problem, retryInS });
   }
 
   /**
