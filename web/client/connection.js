@@ -431,6 +431,8 @@ export class Connection extends EventTarget {
 function openVideo(pc) {
   const sendEncodings = [encodingOf(null)];
   const video = pc.addTransceiver("video", { direction: "sendonly", sendEncodings });
+  // Nothing comes this way; and a page with a live track is not kept to come back to.
+  video.receiver.track.stop();
   // One codec that everybody has: the others would be most of the offer.
   const wanted = ["video/vp8", "video/rtx"];
   const codecs = RTCRtpSender.getCapabilities("video")?.codecs.filter(({ mimeType }) =>
