@@ -16,8 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,55 +25,36 @@ from .agent.agent_runtime import AgentRuntime
 from .agent.heard_history import HeardHistory
 from .agent.live_events import AgentFailed, SpeechStored
 from .agent.live_session import LiveSession
+from .call_limits import CallLimits
 from .call_trace import CallTrace
-from .caller_messages import NO_SUCH_TOOL_CALL, NOBODY_ASKED
-from .checked_pictures import CheckedPictures
+from .caller_input import CallerInput
 from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
 from .headroom import Headroom
 from .idle_prompt import IdlePrompt
 from .media.away_notice import load_notice
-from .media.pcm import Framer
-from .media.piece_joiner import JOINED_PIECES
 from .media.playout_buffer import PlayoutBuffer, PlayoutFrame
-from .media.speech_detector import SpeechDetector
 from .messages import (
-    Activity,
     ClientMessage,
-    ClientText,
-    ClientToolResult,
-    Confirmation,
     Error,
     GoAway,
-    Interrupt,
     Latency,
-    MicrophoneAudio,
-    Mute,
-    Ping,
-    Pong,
     Ready,
     ServerMessage,
-    SessionState,
     State,
     Turn,
 )
 from .metrics import Metrics
 from .peer.connection import PeerConnection
 from .peer.offer import Offer
-from .peer.token_bucket import TokenBucket
-from .peer.uplink import BURST_S, OVERRATE, UplinkAudio
+from .peer.uplink import UplinkAudio
 from .settings import Limits, Settings
 
 __all__ = ["CallIdentity", "MediaBridge"]
 
 logger = logging.getLogger(__name__)
 
-_PIECE_MS = 20
-_BYTES_PER_S = 16000 * 2
-_PIECE_BYTES = _BYTES_PER_S * _PIECE_MS // 1000
 _TICK_S = 0.2
-_EARLY_MESSAGES = 16
-_GOAWAY_NOTICE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,26 +111,23 @@ class MediaBridge:
         self._clock = clock
         self._begun_at = clock()
         self._connected_at: float | None = None
-        self._uplink_ms: float | None = None
-        # When the packets arrived whose samples the live session keeps to join them.
-        self._waiting: deque[float] = deque(maxlen=JOINED_PIECES)
         self._interrupted_at: float | None = None
-        self._muted = False
-        self._idle_told = self._max_duration_told = self._is_draining = False
+        self._is_draining = False
+        self._limits = CallLimits(settings.limits.max_call_s, settings.limits.idle_s)
         self._idle_prompt = IdlePrompt(settings.idle_prompt, settings.limits.idle_prompt_s)
         self._live: LiveSession | None = None
         self._history: HeardHistory | None = None
-        self._early: deque[ClientMessage] = deque(maxlen=_EARLY_MESSAGES)
         self._end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         has_sound = identity.modality == "audio"
         playout = PlayoutBuffer(capacity_s=settings.limits.playout_s)
+        allow_state = frozenset(_changeable(settings.allow_state))
         self._conversation = Conversation(
             playout,
             ConversationRules(
                 modality=identity.modality,
                 show_tools=settings.show_tools or identity.peer_is_loopback,
                 show_thoughts=settings.show_thoughts,
-                allow_state=frozenset(filter(self._may_change, settings.allow_state)),
+                allow_state=allow_state,
                 text_during_speech=settings.text_during_speech,
                 answer_timeout_s=settings.limits.answer_s,
                 may_stay_silent=runtime.may_stay_silent(identity.run_config),
@@ -158,19 +135,18 @@ class MediaBridge:
                 tool_timeout_s=_tool_timeout_s(settings.limits),
                 away_notice=load_notice(settings.away_notice) if has_sound else None,
             ),
-            uplink_ms=lambda: self._uplink_ms,
+            uplink_ms=lambda: self._caller.uplink_ms,
         )
-        # The microphone of a call without an audio section comes in messages.
-        self._has_audio_section = offer.has_audio
-        self._framer = Framer(_PIECE_BYTES)
-        self._detector = SpeechDetector()
-        self._pictures = CheckedPictures(
-            on_picture=self._send_picture,
-            on_message=self._act_on,
-            on_refused=self._send,
-            longest_px=settings.limits.picture_px,
+        self._caller = CallerInput(
+            self._conversation,
+            perform=self._perform,
+            send=self._send,
+            allow_state=allow_state,
+            has_audio_section=offer.has_audio,
+            picture_px=settings.limits.picture_px,
+            metrics=metrics,
+            clock=clock,
         )
-        self._microphone_budget = TokenBucket(OVERRATE, BURST_S)
         self.peer = PeerConnection(
             offer,
             settings=settings,
@@ -277,21 +253,20 @@ class MediaBridge:
         async with live:
             self._live = live
             try:
-                self._start()
+                self._start(live)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read_agent(live), name="agent-events")
                     group.create_task(self._tick(), name="call-tick")
             finally:
-                self._pictures.close()
+                self._caller.close()
                 self._live = None
 
-    def _start(self) -> None:
+    def _start(self, live: LiveSession) -> None:
         self._perform(self._conversation.start(self._clock()))
         self.trace.ready()
         if self._settings.greeting and not self.identity.resumed:
             self._perform(self._conversation.on_prompt(self._settings.greeting, self._clock()))
-        while self._early:
-            self.on_message(self._early.popleft())
+        self._caller.open(live)
 
     async def _read_agent(self, live: LiveSession) -> None:
         """Drains the agent's events at once: an interruption must not wait behind audio."""
@@ -313,7 +288,7 @@ class MediaBridge:
 
     def _prompt_if_idle(self, now: float) -> None:
         talk = self._conversation
-        is_ending = self._idle_told or self._max_duration_told or self._is_draining
+        is_ending = self._limits.is_ending or self._is_draining
         prompt = self._idle_prompt.due(
             now,
             quiet_since=talk.last_activity_at,
@@ -324,30 +299,16 @@ class MediaBridge:
             self._perform(talk.on_prompt(prompt, now))
 
     def _watch_limits(self, now: float) -> None:
-        limits = self._settings.limits
-        started = self._begun_at if self._connected_at is None else self._connected_at
-        if limits.max_call_s is not None:
-            left = started + limits.max_call_s - now
-            if left <= 0:
-                self.end(Outcome.MAX_DURATION)
-            elif (
-                left <= min(_GOAWAY_NOTICE_S, limits.max_call_s / 2) and not self._max_duration_told
-            ):
-                self._max_duration_told = True
-                self.announce_end("max_duration", left)
-        if limits.idle_s is not None:
-            idle_since = self._idle_prompt.idle_since(
-                quiet_since=self._conversation.last_activity_at,
-                user_said_at=self._conversation.user_said_at,
-            )
-            left = idle_since + limits.idle_s - now
-            if left > min(_GOAWAY_NOTICE_S, limits.idle_s / 2):
-                self._idle_told = False
-            elif left <= 0:
-                self.end(Outcome.IDLE)
-            elif not self._idle_told:
-                self._idle_told = True
-                self.announce_end("idle", left)
+        started_at = self._begun_at if self._connected_at is None else self._connected_at
+        idle_since = self._idle_prompt.idle_since(
+            quiet_since=self._conversation.last_activity_at,
+            user_said_at=self._conversation.user_said_at,
+        )
+        for ending in self._limits.check(now, started_at=started_at, idle_since=idle_since):
+            if ending.seconds > 0:
+                self.announce_end(ending.reason, ending.seconds)
+            else:
+                self.end(Outcome(ending.reason))
 
     # ------------------------------------------------------------------
     # From the peer (PeerSink)
@@ -355,27 +316,23 @@ class MediaBridge:
 
     def on_audio(self, audio: UplinkAudio) -> None:
         """20 ms of the caller's microphone."""
-        if self._muted:
-            return
-        if audio.speech and audio.arrived_at is not None:
-            self._conversation.on_user_speech(audio.arrived_at, _PIECE_MS)
-        if self._live is None:
-            self._metrics.audio_dropped.labels("uplink", "not_ready").inc(_PIECE_MS / 1000)
-            return
-        is_handed_over = self._live.send_audio(audio.pcm, quiet=audio.quiet)
-        if audio.arrived_at is not None:
-            self._waiting.append(audio.arrived_at)
-        if is_handed_over and self._waiting:
-            now = self._clock()
-            for arrived_at in self._waiting:
-                self._metrics.uplink.observe(now - arrived_at)
-            self._uplink_ms = (now - self._waiting[-1]) * 1000
-            self._waiting.clear()
+        self._caller.on_audio(audio)
 
     def on_stream_end(self) -> None:
-        """The caller's stream has paused for good: the model need not wait for more."""
-        if self._live is not None and not self._muted:
-            self._live.end_audio_stream()
+        """The caller's stream has paused for good."""
+        self._caller.on_stream_end()
+
+    def on_message(self, message: ClientMessage) -> None:
+        """The caller sent a message."""
+        self._caller.on_message(message)
+
+    def takes_pictures(self) -> bool:
+        """Whether a frame of the caller's video would reach the agent now."""
+        return self._caller.takes_pictures()
+
+    def on_picture(self, jpeg: bytes) -> None:
+        """A frame of the caller's video."""
+        self._caller.on_picture(jpeg)
 
     def on_frame_sent(self, frame: PlayoutFrame, at: float) -> None:
         """20 ms of the agent's audio left."""
@@ -395,123 +352,6 @@ class MediaBridge:
             modality=identity.modality,
             resumed=identity.resumed,
         )
-
-    def on_message(self, message: ClientMessage) -> None:
-        """The caller sent a message."""
-        if isinstance(message, Ping):
-            self._send(Pong(t=message.t))
-            return
-        if self._live is None:
-            self._keep(message)
-        elif not self._pictures.take(message):
-            self._act_on(message)
-
-    def _act_on(self, message: ClientMessage) -> None:
-        if self._live is None:
-            return
-        now = self._clock()
-        match message:
-            case ClientText(text):
-                self._perform(self._conversation.on_user_text(text, now))
-            case Interrupt():
-                self._perform(self._conversation.on_user_interrupt(now))
-            case Mute(muted):
-                self._mute(muted)
-            case MicrophoneAudio(pcm):
-                self._take_microphone_audio(pcm, now)
-            case Activity(state):
-                self._take_activity(state)
-            case SessionState(delta):
-                self._change_state(delta)
-            case Confirmation(id, confirmed, payload):
-                if not self._live.questions.answer_confirmation(id, confirmed, payload):
-                    self._send(NOBODY_ASKED)
-            case ClientToolResult(id, result, error):
-                if not self._live.questions.answer_tool(id, result, error):
-                    self._send(NO_SUCH_TOOL_CALL)
-
-    def takes_pictures(self) -> bool:
-        """Whether a frame of the caller's video would reach the agent now."""
-        return self._live is not None and self._live.takes_frames
-
-    def on_picture(self, jpeg: bytes) -> None:
-        """A frame of the caller's video."""
-        if self._live is not None:
-            self._live.send_frame(jpeg)
-
-    def _send_picture(self, jpeg: bytes) -> None:
-        if self._live is not None:
-            self._live.send_image("image/jpeg", jpeg)
-
-    def _keep(self, message: ClientMessage) -> None:
-        """The live session is not open yet: a few messages wait for it, audio does not."""
-        if isinstance(message, MicrophoneAudio):
-            return
-        if len(self._early) == self._early.maxlen:
-            self._send(
-                Error(
-                    code="not_ready",
-                    message="The agent is not ready yet; this message was not taken.",
-                    retryable=True,
-                )
-            )
-            return
-        self._early.append(message)
-
-    def _mute(self, muted: bool) -> None:
-        if muted and not self._muted and self._live is not None:
-            self._live.end_audio_stream()
-        self._waiting.clear()
-        self._muted = muted
-
-    def _take_activity(self, state: Literal["start", "end"]) -> None:
-        if self._live is None:
-            return
-        if self._live.send_activity(state):
-            self._perform(self._conversation.on_user_activity(state, self._clock()))
-        else:
-            self._send(
-                Error(
-                    code="activity_refused",
-                    message="The agent's model listens for speech itself; push-to-talk is off.",
-                    retryable=False,
-                )
-            )
-
-    def _take_microphone_audio(self, pcm: bytes, now: float) -> None:
-        if self._has_audio_section:
-            self._send(
-                Error(
-                    code="unknown_type",
-                    message="This call has a microphone track; audio messages are not taken.",
-                    retryable=False,
-                )
-            )
-            return
-        seconds = len(pcm) / _BYTES_PER_S
-        if not self._microphone_budget.take(now, seconds):
-            self._metrics.audio_dropped.labels("uplink", "flood").inc(seconds)
-            return
-        for piece in self._framer.push(pcm):
-            speech = self._detector.push(piece)
-            self.on_audio(UplinkAudio(piece, now, speech, self._detector.is_quiet))
-
-    def _change_state(self, delta: Mapping[str, Any]) -> None:
-        refused = [key for key in delta if not self._may_change(key)]
-        if refused or self._live is None:
-            self._send(
-                Error(
-                    code="state_refused",
-                    message="The server does not let a caller change this session state.",
-                    retryable=False,
-                )
-            )
-            return
-        self._live.send_state(dict(delta))
-
-    def _may_change(self, key: str) -> bool:
-        scoped = key.startswith(("app:", "user:", "temp:", "rtc:"))
-        return key in self._settings.allow_state and not scoped
 
     # ------------------------------------------------------------------
     # What the conversation decided
@@ -565,6 +405,7 @@ class MediaBridge:
         """State, timings and media statistics, as JSON-serialisable values."""
         now = self._clock()
         connected_at = self._connected_at
+        uplink_ms = self._caller.uplink_ms
         return {
             "call_id": self.identity.call_id,
             "session_id": self.identity.session_id,
@@ -579,10 +420,15 @@ class MediaBridge:
                 "setup_ms": None
                 if connected_at is None
                 else round((connected_at - self._begun_at) * 1000, 1),
-                "uplink_ms": None if self._uplink_ms is None else round(self._uplink_ms, 1),
+                "uplink_ms": None if uplink_ms is None else round(uplink_ms, 1),
             },
             "media": await self.peer.stats(),
         }
+
+
+def _changeable(keys: Iterable[str]) -> list[str]:
+    """Those of the allowed keys that are the call's own; no caller changes what others share."""
+    return [key for key in keys if not key.startswith(("app:", "user:", "temp:", "rtc:"))]
 
 
 def _tool_timeout_s(limits: Limits) -> float:
