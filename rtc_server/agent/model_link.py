@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
+from enum import Enum, auto
 
 from google.adk.models.base_llm import BaseLlm
 
@@ -15,7 +16,17 @@ from .live_events import LiveEvent, ModelAway, ModelBack
 from .model_choice import ModelChoice
 from .model_gate import ModelGate, ModelGates
 
-__all__ = ["ModelLink"]
+__all__ = ["LinkState", "ModelLink"]
+
+
+class LinkState(Enum):
+    """Of a live session, as what the caller sends finds it."""
+
+    NEW = auto()
+    CONNECTING = auto()  # for the first time: audio waits
+    CONNECTED = auto()
+    RECONNECTING = auto()  # audio is dropped
+    CLOSED = auto()
 
 
 class ModelLink:
@@ -46,6 +57,9 @@ class ModelLink:
     ) -> None:
         self.models = own
         """Those that the run asks: the agent's own, or the fallback."""
+        self.state = LinkState.NEW
+        """As the session and its runs have set it."""
+        self._connections = 0
         self._own, self._fallback = own, fallback
         self._gates = gates
         self._gate: ModelGate | None = None  # of a connection that has not proved to be good
@@ -67,6 +81,16 @@ class ModelLink:
     @property
     def _own_gate(self) -> ModelGate:
         return self._gates.of(_name_of(self._own))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the run has a connection."""
+        return self._connections > 0
+
+    @property
+    def takes_realtime(self) -> bool:
+        """Whether sound and frames of now are of use: they reach the model, or soon will."""
+        return self.state in (LinkState.CONNECTING, LinkState.CONNECTED)
 
     # The choice -----------------------------------------------------------------
 
@@ -133,6 +157,19 @@ class ModelLink:
         """The model took the connection."""
         if self._gate is not None:
             self._gate.connected(self._call)
+        self._connections += 1
+        if self.state is not LinkState.CLOSED:
+            self.state = LinkState.CONNECTED
+
+    def disconnected(self) -> None:
+        """A connection that was taken is gone."""
+        self._connections -= 1
+        if self._connections == 0 and self.state is LinkState.CONNECTED:
+            self.state = LinkState.RECONNECTING
+
+    def run_is_over(self) -> None:
+        """None of the run's connections is left."""
+        self._connections = 0
 
     def proved(self) -> None:
         """The model said something."""

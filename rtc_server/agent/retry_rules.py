@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["RetryRules"]
+__all__ = ["RetryCount", "RetryRules"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +48,52 @@ class RetryRules:
         """The delay after so many failures in a row."""
         longest = min(self.max_delay_s, self.first_delay_s * 2.0 ** (failures - 1))
         return longest * (0.5 + 0.5 * self.random())
+
+
+class RetryCount:
+    """Failures in a row without progress, of one live session; ``now`` in monotonic seconds.
+
+    Progress is an answer that was given to its end, or a connection that held.
+    """
+
+    def __init__(self, rules: RetryRules) -> None:
+        self.failures = 0
+        self._rules = rules
+        self._connected_at = 0.0
+        self._has_output = False
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether there were as many as a call may have."""
+        return self.failures >= self._rules.attempts
+
+    def connected(self, now: float) -> None:
+        """The model took a connection."""
+        self._connected_at = now
+
+    def output(self) -> None:
+        """The model says something, or calls a tool."""
+        self._has_output = True
+
+    def answer_is_over(self) -> bool:
+        """An answer is at its end; whether there was one, which is progress."""
+        had_output, self._has_output = self._has_output, False
+        if had_output:
+            self.failures = 0
+        return had_output
+
+    def nothing_came(self) -> None:
+        """What the model had begun to say has no end, or failed."""
+        self._has_output = False
+
+    def failed(self, now: float) -> None:
+        """A run failed, or ADK connects once more within it."""
+        if self._connected_at and now - self._connected_at > self._rules.stable_s:
+            self.failures = 0
+        self._connected_at = 0.0
+        self._has_output = False
+        self.failures += 1
+
+    def spare(self) -> None:
+        """The last failure was everybody's: it exhausts no call."""
+        self.failures = min(self.failures, self._rules.attempts - 1)

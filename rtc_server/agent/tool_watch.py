@@ -79,6 +79,12 @@ class ToolWatch:
             if given_up is not None:
                 task.get_loop().call_later(_STOP_S, _resolve, given_up)
 
+    def abandoned(self, id: str) -> None:
+        """Nothing will answer this call, whose task is gone."""
+        told = self._calls.abandoned(id)
+        if told is not None:
+            self._tell(told)
+
     # What the wrapped tools say ------------------------------------------------
 
     @property

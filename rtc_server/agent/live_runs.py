@@ -1,0 +1,481 @@
+"""The live runs of one call, one after the other: each is watched, and a failed one followed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from google.adk.models.base_llm import BaseLlm
+from google.genai import types
+
+from ..metrics import Metrics
+from .adk_internals import sync_tools_on
+from .agent_models import AgentModels, observing
+from .answer_picture import fit_for_message
+from .caller_input import CallerInput
+from .caller_questions import CallerQuestions, asking
+from .client_tools import equip
+from .event_queue import EventQueue
+from .failures import (
+    ASK_AGAIN,
+    ASKED_AGAIN,
+    ENDED,
+    GAVE_UP,
+    POLICY_VIOLATION,
+    RECONNECTED,
+    REFUSED,
+    UNSUPPORTED_DATA,
+    Failure,
+    ModelChanged,
+    RedialLimit,
+    Renewed,
+    close_code_of,
+)
+from .heard_history import is_speech
+from .live_event_mapper import TASK_ENDS, LiveEventMapper
+from .live_events import (
+    AgentAudio,
+    AgentFailed,
+    AgentPicture,
+    AgentText,
+    AgentTranscript,
+    LiveEvent,
+    ModelInterrupted,
+    ModelTurnComplete,
+    SpeechStored,
+    ToolCalled,
+    ToolReturned,
+    UserTranscript,
+)
+from .live_run_config import LiveOptions
+from .lost_turn import OpenTurn
+from .model_gate import HeldTooLong
+from .model_link import LinkState, ModelLink
+from .resumption import Resumption
+from .retry_rules import RetryCount, RetryRules
+from .run_watch import RunWatch
+from .session_store import SessionStore
+from .tool_calls import ToolCalls
+from .tool_watch import ToolWatch
+
+if TYPE_CHECKING:
+    from google.adk.agents.run_config import RunConfig
+    from google.adk.events.event import Event
+    from google.adk.models.llm_request import LlmRequest
+    from google.adk.runners import Runner
+
+__all__ = ["LiveRuns", "RunTerms"]
+
+_OUTPUT = (AgentAudio, AgentText, AgentTranscript, ToolCalled)
+_END_OF_ANSWER = (ModelInterrupted, ModelTurnComplete)
+
+_FIRST_PATIENCE_S = 2.5
+"""The first connection of a call may take this long before the model counts as away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTerms:
+    """What all runs of a call have in common."""
+
+    user_id: str
+    session_id: str
+    modality: Literal["audio", "text"]
+    options: LiveOptions
+    offered: Mapping[str, Any]
+    """Fields of ``RunConfig`` from the offer, already found to be allowed."""
+    ask_again: bool
+    """Whether a question whose answer was lost is put again."""
+
+
+class LiveRuns:
+    """Runs the agent, and again when it fails, until closed or given up.
+
+    A run that fails, or ends unasked, is started again after a jittered, growing delay; what
+    the user types meanwhile waits for it, what he says is dropped and counted.
+
+    It is the :class:`~.agent_models.ConnectionObserver` of its runs.
+
+    Args:
+        link: the way to the model.
+        caller: what the caller sends.
+        events: what the caller is told; the last run ends it.
+        speaks_only: this is a text call of a model that only speaks.
+        on_speaks_only: is told when that is found out.
+        now: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        sessions: SessionStore,
+        terms: RunTerms,
+        *,
+        link: ModelLink,
+        caller: CallerInput,
+        events: EventQueue,
+        questions: CallerQuestions,
+        calls: ToolCalls,
+        tools: ToolWatch,
+        resumption: Resumption,
+        speaks_only: bool,
+        on_speaks_only: Callable[[], None],
+        executor: ThreadPoolExecutor,
+        metrics: Metrics,
+        retry: RetryRules,
+        now: Callable[[], float],
+        log: logging.LoggerAdapter[logging.Logger],
+    ) -> None:
+        self._runner = runner
+        self._sessions = sessions
+        self._terms = terms
+        self._link = link
+        self._caller = caller
+        self._events = events
+        self._questions = questions
+        self._calls = calls
+        self._tools = tools
+        self._resumption = resumption
+        self.speaks_only = speaks_only
+        """Whether the transcript of what the model says is the text of this call."""
+        self._on_speaks_only = on_speaks_only
+        self._executor = executor
+        self._metrics = metrics
+        self._now = now
+        self._log = log
+
+        self.closing = asyncio.Event()
+        """Set to end the runs; nothing is told any more."""
+        self._watch = RunWatch(
+            caller.queue,
+            retry,
+            is_connected=lambda: link.is_connected,
+            closing=self.closing,
+            log=log,
+        )
+        self._retry = retry
+        self._count = RetryCount(retry)
+        self._turn = OpenTurn()
+        self._mapper = self._new_mapper(link.models)
+        self._is_interrupted_ahead = False
+        self._task_ended = False
+        """An agent of a workflow said last that it is done."""
+        self._is_told = False  # that there is no connection
+        self._requests: deque[LlmRequest] = deque(maxlen=8)
+        """Of the latest connections of this run: a reconnect has the one of the first connect."""
+
+        self.connects = 0  # as an observer has it, and the next
+        self.connect_s = retry.connect_s
+
+    def typed(self, text: str) -> None:
+        """The user has typed a turn."""
+        self._turn.typed(text, self._now())
+
+    def renew(self) -> None:
+        """End the run that goes on; the next one starts at once, and owes no answer."""
+        self._turn = OpenTurn()
+        self._watch.end(Renewed())
+
+    # The task -----------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Runs the agent again and again, until closed or given up."""
+        try:
+            while not self.closing.is_set():
+                error = await self._watch.run(self._run)
+                for told in self._calls.run_over():
+                    await self._emit(told)
+                await self._end_interruption()
+                self._link.run_is_over()
+                self._requests.clear()
+                self._connection_is_over(error)
+                if self.closing.is_set():
+                    return
+                if self._tells_history_instead():
+                    continue
+                self._link.state = LinkState.RECONNECTING
+                self._caller.start_over()
+                if self._falls_back_to_speech(error):
+                    continue
+                await self._link.tell_away()
+                if error is None and self._task_ended:
+                    await self._begin_anew()
+                elif isinstance(error, ModelChanged | Renewed):
+                    self._start_over(error)
+                elif not await self._fail(error):
+                    return
+        finally:
+            self._events.end()
+
+    async def _begin_anew(self) -> None:
+        """The agents of a workflow are done: it begins again with what the user says next."""
+        self._mapper.reset()
+        self._resumption.begin_anew()  # of the last agent; the first begins
+        self._count.nothing_came()
+        self._task_ended = False
+        await self._pause(self._retry.delay_s(1))
+
+    def _tells_history_instead(self) -> bool:
+        """Whether the model did not take the handle kept from another call; nobody is told."""
+        if not self._resumption.was_refused() or self._turn.is_open(self._now()):
+            return False
+        self._log.info("the model does not go on with its session; it is told the history")
+        self._link.state = LinkState.CONNECTING
+        self._caller.queue.start_over()
+        return True
+
+    def _start_over(self, why: ModelChanged | Renewed) -> None:
+        """The run was ended on purpose; nobody is told, and the next one starts at once."""
+        self._mapper.reset()
+        self._count.nothing_came()
+        if isinstance(why, Renewed):
+            self._link.showed_no_life()
+        self._choose_model()
+        self._metrics.agent_reconnects.inc()
+
+    async def _fail(self, error: BaseException | None) -> bool:
+        """Tells of the failure and waits; False if no further run is to be started."""
+        failure = ENDED if error is None else Failure.of(error)
+        if error is None:
+            self._log.warning("the agent ended its run unasked")
+        else:
+            self._log.error("the agent's run failed: %s", failure.code, exc_info=error)
+        if not isinstance(error, RedialLimit):
+            self._count.failed(self._now())
+        if self._count.failures > 1 or failure is REFUSED:
+            self._resumption.drop()  # it did not help; the history is told anew instead
+        self._metrics.agent_errors.labels(failure.code).inc()
+        is_down = self._link.is_down and failure is not REFUSED
+        if is_down:  # for everybody: this call waits, as the others do, and has no say in it
+            self._count.spare()
+        changes = self._link.failed()
+        if isinstance(error, HeldTooLong) or self._count.is_exhausted:
+            self._mapper.reset()
+            await self._emit(AgentFailed(failure.code, GAVE_UP, retryable=False))
+            return False
+        is_lost = self._mapper.is_answering
+        if is_lost or not (is_down and self._is_told):
+            await self._tell_lost(failure, is_lost=is_lost)
+        self._is_told = True
+        self._mapper.reset()
+        self._choose_model()
+        if not changes:
+            await self._pause(self._retry.delay_s(self._count.failures))
+        self._metrics.agent_reconnects.inc()
+        return True
+
+    async def _tell_lost(self, failure: Failure, *, is_lost: bool) -> None:
+        """What became of the user's turn, beside the failure itself."""
+        now = self._now()
+        is_lost = is_lost or self._turn.is_open(now)
+        if self._caller.queue.has_text:
+            await self._emit(
+                AgentFailed(failure.code, failure.message, retryable=True, keeps_question=True)
+            )
+            return
+        words = self._turn.lose(now) if self._terms.ask_again else None
+        message, asks_again = failure.message, words is not None
+        if words is not None:
+            self._metrics.asked_again.inc()
+            self._caller.ask_again(words)
+            message = message.removesuffix("; please ask again.").removesuffix(".") + "."
+            message += ASKED_AGAIN
+        elif is_lost and failure is not RECONNECTED:
+            message += ASK_AGAIN
+        if not asks_again:
+            self._turn = OpenTurn()
+        await self._emit(
+            AgentFailed(failure.code, message, retryable=True, asks_again=asks_again, at=now)
+        )
+
+    async def _run(self) -> None:
+        if not self._resumption.handle:
+            agent_name = self._link.models.first_agent
+            session = await self._sessions.close_open_turn(
+                self._terms.user_id, self._terms.session_id, agent_name
+            )
+            if self._link.models.is_gemini and not self._link.models.is_fallback:
+                self._resumption.take_up(session)
+        if not self._link.models.observed:
+            await self.connected()
+        with (
+            observing(self),
+            asking(self._questions),
+            self._tools.watching(),
+            sync_tools_on(self._executor),
+        ):
+            run = self._runner.run_live(
+                user_id=self._terms.user_id,
+                session_id=self._terms.session_id,
+                live_request_queue=self._caller.queue,
+                run_config=self._run_config(),
+            )
+            async with contextlib.aclosing(run) as adk_events:
+                async for adk_event in adk_events:
+                    await self._on_adk_event(adk_event)
+
+    def _run_config(self) -> RunConfig:
+        return self._terms.options.run_config(
+            self._terms.modality,
+            speaks_only=self.speaks_only,
+            resumable=self._link.models.is_gemini,
+            handle=None if self._link.models.is_fallback else self._resumption.handle,
+            offered=self._terms.offered,
+        )
+
+    async def _on_adk_event(self, adk_event: Event) -> None:
+        if self.closing.is_set() or self._watch.is_ending:
+            return
+        self._link.proved()
+        if not self._link.models.is_fallback:  # a handle is good for its own model only
+            self._resumption.take(adk_event)
+        for event in self._mapper.map(adk_event):
+            self._note(event)
+            if isinstance(event, AgentPicture):
+                event = await fit_for_message(event, self._executor)
+            await self._emit(event)
+            if isinstance(event, ModelTurnComplete) and self._returns_to_own_model():
+                self._watch.end(ModelChanged())
+        if is_speech(adk_event, self._terms.modality):
+            await self._emit(SpeechStored(adk_event.id))
+
+    def _note(self, event: LiveEvent) -> None:
+        """Keeps account of what was asked, what was answered and what failed."""
+        if isinstance(event, ToolReturned):
+            self._task_ended = event.name in TASK_ENDS and "error" not in event.result
+        elif isinstance(event, _OUTPUT):
+            self._task_ended = False
+            self._count.output()
+            self._turn.output(self._now(), tool=isinstance(event, ToolCalled))
+        elif isinstance(event, _END_OF_ANSWER):
+            if self._count.answer_is_over():
+                self._link.progressed()
+            if isinstance(event, ModelInterrupted):
+                self._is_interrupted_ahead = False
+                self._turn.interrupted(self._now())
+            elif not self._mapper.is_answering:
+                self._turn.completed()
+        elif isinstance(event, UserTranscript):
+            self._turn.heard(event.text, self._now())
+        elif isinstance(event, AgentFailed):
+            self._count.nothing_came()
+            self._metrics.agent_errors.labels(event.code).inc()
+
+    def _falls_back_to_speech(self, error: BaseException | None) -> bool:
+        """Whether the model refused to answer in text and is now asked to speak."""
+        refused = error is not None and close_code_of(error) == UNSUPPORTED_DATA
+        if not refused or self._terms.modality != "text" or self.speaks_only:
+            return False
+        if self._count.failures:
+            return False
+        self.speaks_only = True
+        return True
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.closing.wait()
+
+    def _choose_model(self) -> None:
+        """Lets the next run ask the model that was chosen; what is of the old one goes."""
+        if self._link.choose():
+            self._resumption.drop()
+            self._mapper = self._new_mapper(self._link.models)
+
+    def _returns_to_own_model(self) -> bool:
+        """Whether now, between two answers, the agent's own model is asked again."""
+        is_between = not self._mapper.is_answering and not self._caller.queue.has_text
+        return is_between and self._link.returns()
+
+    def _connection_is_over(self, error: BaseException | None) -> None:
+        is_ours = self.closing.is_set() or self._watch.is_ending
+        # A handle that the model no longer knows says nothing about the model.
+        is_forgotten = bool(self._resumption.handle) and close_code_of(error) == POLICY_VIOLATION
+        self._link.over(error, is_ours=is_ours or is_forgotten)
+
+    # ConnectionObserver -------------------------------------------------------
+
+    async def connecting(self, request: LlmRequest, model: BaseLlm) -> BaseLlm:
+        """ADK opens a connection; one that it reopens by itself is told of and paced."""
+        self.connects += 1
+        equip(request, self._questions)
+        if not any(request is one for one in self._requests):
+            self._requests.append(request)
+        else:
+            self._resumption.connects_again()
+            await self._reconnecting()
+        if self._link.state is LinkState.CONNECTING:
+            await self._link.tell_away(_FIRST_PATIENCE_S)
+        return await self._link.admit(model)
+
+    async def _reconnecting(self) -> None:
+        self._link.state = LinkState.RECONNECTING
+        await self._end_interruption()
+        self._metrics.agent_reconnects.inc()
+        self._count.failed(self._now())
+        await self._link.tell_away()
+        is_kept = self._caller.queue.has_text and not self._mapper.is_answering
+        if not is_kept and (self._mapper.is_answering or self._turn.is_open(self._now())):
+            await self._tell_lost(RECONNECTED, is_lost=True)  # the rest never comes
+        self._mapper.reset()
+        if self._count.is_exhausted:
+            raise RedialLimit
+        if self._count.failures > 1:
+            await self._pause(self._retry.delay_s(self._count.failures))
+
+    async def connected(self) -> None:
+        """A connection is open."""
+        self._link.connected()
+        self._is_told = False
+        self._count.connected(self._now())
+        if self.speaks_only:
+            self._on_speaks_only()
+        await self._link.tell_back()
+
+    def refused(self, error: BaseException) -> None:
+        """A connection was not taken."""
+        self._connection_is_over(error)
+
+    def disconnected(self, error: BaseException | None) -> None:
+        """A connection is gone."""
+        self._connection_is_over(error)
+        self._link.disconnected()
+
+    # ModelListener --------------------------------------------------------------
+
+    def tool_calls_cancelled(self, ids: Sequence[str]) -> None:
+        """The model takes calls back: they are stopped, told of, and not answered."""
+        self._tools.cancel(ids)
+        self._questions.take_back(ids)
+
+    def interrupted_ahead(self) -> None:
+        """The user has interrupted the model, while ADK waits for a tool."""
+        self._is_interrupted_ahead = True
+        self._questions.withdraw()
+        self._events.tell(ModelInterrupted(ahead=True))
+
+    def urls_read(self, metadata: types.UrlContextMetadata) -> None:
+        """The model has read pages of the web."""
+        for told in self._mapper.urls_read(metadata):
+            self._events.tell(told)
+
+    async def _end_interruption(self) -> None:
+        """What was interrupted is over, although ADK will not say so any more."""
+        if self._is_interrupted_ahead:
+            self._is_interrupted_ahead = False
+            await self._emit(ModelInterrupted())
+
+    # Events -------------------------------------------------------------------
+
+    def _new_mapper(self, models: AgentModels) -> LiveEventMapper:
+        return LiveEventMapper(cumulative_input=models.cumulative_input, calls=self._calls)
+
+    async def _emit(self, event: LiveEvent) -> None:
+        if isinstance(event, ModelInterrupted):
+            self._questions.withdraw()
+        await self._events.put(event)
