@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-__all__ = ["CallOffer", "CallService", "PlacedCall", "make_call_id"]
+__all__ = ["CallOffer", "CallService", "Modality", "PlacedCall", "make_call_id"]
+
+Modality = Literal["audio", "text"]
+"""What the agent answers a call in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +21,7 @@ class CallOffer:
     user_id: str
     session_id: str | None = None
     agent: str | None = None
-    modality: Literal["audio", "text"] | None = None
+    modality: Modality | None = None
     run_config: Mapping[str, Any] = field(default_factory=dict)
     client_tools: Sequence[Mapping[str, Any]] = field(default_factory=list)
     """Declarations of tools that run on the client: ``name``, ``description``, ``parameters``."""

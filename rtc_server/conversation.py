@@ -25,6 +25,7 @@ from .actions import Action, InterruptModel, RenewModel, SendText, Spoken
 from .agent import live_events as live
 from .answer import Answer, CutAnswer, Question
 from .answer_details import AnswerPart, ToolEvent, about_agent, about_part, about_tool
+from .call_service import Modality
 from .caller_messages import caller_message
 from .media.away_notice import AwayNotice
 from .media.playout_buffer import Heard, PlayoutBuffer, PlayoutFrame
@@ -41,7 +42,7 @@ StateName = Literal["initializing", "listening", "thinking", "speaking"]
 class ConversationRules:
     """What the operator decided about a call."""
 
-    modality: Literal["audio", "text"]
+    modality: Modality
     show_tools: bool = False
     show_thoughts: bool = False
     allow_state: frozenset[str] = frozenset()

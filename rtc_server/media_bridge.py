@@ -26,6 +26,7 @@ from .agent.heard_history import HeardHistory
 from .agent.live_events import AgentFailed, SpeechStored
 from .agent.live_session import LiveSession
 from .call_limits import CallLimits
+from .call_service import Modality
 from .call_trace import CallTrace
 from .caller_input import CallerInput
 from .conversation import Conversation, ConversationRules
@@ -65,7 +66,7 @@ class CallIdentity:
     session_id: str
     user_id: str
     agent: str
-    modality: Literal["audio", "text"]
+    modality: Modality
     resumed: bool
     peer_is_loopback: bool
     run_config: Mapping[str, Any]

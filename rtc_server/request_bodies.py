@@ -9,12 +9,12 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from aiohttp import web
 
 from .auth import Caller, is_identifier
-from .call_service import CallOffer
+from .call_service import CallOffer, Modality
 from .errors import BadRequest, CandidateError, Forbidden
 from .offered_tools import read_client_tools
 
@@ -119,7 +119,7 @@ def read_offer(
     )
 
 
-def _read_modality(body: dict[str, Any]) -> Literal["audio", "text"] | None:
+def _read_modality(body: dict[str, Any]) -> Modality | None:
     match body.get("modality"):
         case None:
             return None

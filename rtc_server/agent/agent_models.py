@@ -2,80 +2,28 @@
 
 ADK makes a model, and the first call on each event loop a client (0.2 s on the loop), for
 each agent that names one.  Here the agents that name the same model share an instance.
-
-``BaseLlm.connect`` is where ADK opens, and on its own accord reopens, a live connection.
-Each instance's ``connect`` is wrapped, so that a :class:`ConnectionObserver` learns of it:
-ADK reconnects within ``run_live`` without a word and without a limit (2.13).
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.live import CascadeLive
 from google.adk.models.base_llm import BaseLlm
-from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.google_llm import Gemini
-from google.adk.models.llm_request import LlmRequest
 from google.adk.models.registry import LLMRegistry
-from google.adk.workflow import Workflow
 
-from ..tracing import connecting_span
 from .adk_internals import notice_dead_network
-from .model_tap import ModelListener, tapped
-from .tool_watch import background_tools
+from .agent_tree import agents_under
+from .background_tools import background_tools
+from .model_connections import observe
 
-__all__ = [
-    "AgentModels",
-    "ConnectionObserver",
-    "agents_under",
-    "fallback_models",
-    "observing",
-    "prepare_models",
-]
+__all__ = ["AgentModels", "fallback_models", "prepare_models"]
 
 PING = {"ping_interval": 2, "ping_timeout": 2, "close_timeout": 1}
 """A dead network is noticed within 4 s instead of 46 (seconds, of ``websockets.connect``)."""
-
-_OBSERVED = "_rtc_server_observed"
-
-
-class ConnectionObserver(ModelListener, Protocol):
-    """Is told of the connections that a run opens, and what the model says on them."""
-
-    connects: int
-    """How often a connection has been attempted for it, this time included."""
-
-    connect_s: float
-    """A connection that is not taken after this long is given up."""
-
-    async def connecting(self, request: LlmRequest, model: BaseLlm) -> BaseLlm:
-        """Before each attempt; a reconnect has the request of the first connection.
-
-        Returns:
-            The model to connect to, ``model`` itself or another one.
-
-        What it raises ends the run.
-        """
-
-    async def connected(self) -> None:
-        """The model took the connection."""
-
-    def refused(self, error: BaseException) -> None:
-        """The model did not take the connection, in time."""
-
-    def disconnected(self, error: BaseException | None) -> None:
-        """The connection is gone; ``error`` is what ended its use, if anything did."""
-
-
-_observer: ContextVar[ConnectionObserver | None] = ContextVar("observer", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +69,6 @@ class AgentModels:
         return self.is_gemini and "native-audio" in (self.first.model if self.first else "")
 
 
-@contextlib.contextmanager
-def observing(observer: ConnectionObserver) -> Iterator[None]:
-    """The runs started in this context, and in tasks started from it, tell ``observer``."""
-    token = _observer.set(observer)
-    try:
-        yield
-    finally:
-        _observer.reset(token)
-
-
 def fallback_models(name: str, first_agent: str) -> AgentModels:
     """The model that stands for all of a tree while they are away.
 
@@ -157,7 +95,7 @@ def prepare_models(root: Any) -> AgentModels:
         if not isinstance(agent, LlmAgent) or agent.mode == "single_turn":
             continue  # that is not run live
         model = _shared_model(agent, shared)
-        _observe(model)
+        observe(model)
         background.update(background_tools(agent))
         first = first or agent.name
         if not any(model is one for one in models):
@@ -168,17 +106,6 @@ def prepare_models(root: Any) -> AgentModels:
         observed=bool(models),
         background_tools=frozenset(background),
     )
-
-
-def agents_under(root: Any) -> Iterator[BaseAgent]:
-    """``root`` and its sub-agents, or the agents of a workflow, depth first."""
-    if isinstance(root, BaseAgent):
-        yield root
-        for agent in root.sub_agents:
-            yield from agents_under(agent)
-    elif isinstance(root, Workflow) and root.graph is not None:
-        for node in root.graph.nodes:
-            yield from agents_under(node)
 
 
 def _shared_model(agent: LlmAgent, shared: dict[str, BaseLlm]) -> BaseLlm:
@@ -203,63 +130,3 @@ def _new_model(name: str) -> BaseLlm:
     if isinstance(model, Gemini):
         notice_dead_network(model, PING)
     return model
-
-
-def _observe(model: BaseLlm) -> None:
-    """Wraps ``connect`` of this one instance; a second time changes nothing."""
-    if _OBSERVED in model.__dict__:
-        return
-    connect: Callable[[LlmRequest], contextlib.AbstractAsyncContextManager[BaseLlmConnection]]
-    connect = model.connect
-
-    @contextlib.asynccontextmanager
-    async def observed(llm_request: LlmRequest) -> AsyncIterator[BaseLlmConnection]:
-        observer = _observer.get()
-        if observer is None:
-            async with connect(llm_request) as connection:
-                yield connection
-            return
-        chosen = await observer.connecting(llm_request, model)
-        opened = connect(llm_request) if chosen is model else _connect_to(chosen, llm_request)
-        async with (
-            _told(observer, chosen.model, opened) as connection,
-            tapped(connection, observer),
-        ):
-            yield connection
-
-    # Past pydantic, which takes no attribute that is not a field.
-    object.__setattr__(model, "connect", observed)
-    object.__setattr__(model, _OBSERVED, True)
-
-
-def _connect_to(
-    chosen: BaseLlm, request: LlmRequest
-) -> contextlib.AbstractAsyncContextManager[BaseLlmConnection]:
-    """A connection to another model than the agent's, for the same request."""
-    opened: contextlib.AbstractAsyncContextManager[BaseLlmConnection]
-    opened = chosen.connect(request.model_copy(update={"model": chosen.model}))
-    return opened
-
-
-@contextlib.asynccontextmanager
-async def _told(
-    observer: ConnectionObserver,
-    name: str,
-    opened: contextlib.AbstractAsyncContextManager[BaseLlmConnection],
-) -> AsyncIterator[BaseLlmConnection]:
-    """``opened``, in bounded time, with all that comes of it told to ``observer``."""
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            with connecting_span(name, observer.connects):
-                async with asyncio.timeout(observer.connect_s):
-                    connection = await stack.enter_async_context(opened)
-        except BaseException as error:
-            observer.refused(error)
-            raise
-        await observer.connected()
-        try:
-            yield connection
-        except BaseException as error:
-            observer.disconnected(error)
-            raise
-        observer.disconnected(None)

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from google.adk.agents.base_agent import BaseAgent
-from google.adk.agents.live_request_queue import LiveRequestQueue
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.artifacts.in_memory_artifact_service import InMemoryArtifactService
 from google.adk.memory.in_memory_memory_service import InMemoryMemoryService
-from google.adk.models.base_llm import BaseLlm
-from google.adk.models.base_llm_connection import BaseLlmConnection
-from google.adk.models.llm_request import LlmRequest
-from google.adk.models.llm_response import LlmResponse
 from google.adk.runners import Runner
 from google.adk.sessions.base_session_service import BaseSessionService
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
-from google.genai import types
 
+from ..call_service import Modality
 from ..metrics import Metrics
 from ..settings import Settings
 from .adk_internals import make_live_client, release_tool_threads
 from .adk_services import AdkServices
-from .agent_models import agents_under, prepare_models
+from .agent_models import prepare_models
+from .agent_tree import agents_under
 from .caller_questions import CallerQuestions
 from .circuit_breaker import BreakerRules
 from .confirmation import ask_the_caller
 from .heard_history import HeardHistory
-from .live_run_config import LiveOptions, Modality, live_run_config, vad_is_off
+from .live_run_config import LiveOptions, vad_is_off
 from .live_session import LiveSession
 from .loader import LoadedAgent, load_fallback
 from .model_gate import ModelGates
@@ -44,6 +38,7 @@ from .session_store import SessionStore
 from .tool_errors import answer_tool_errors
 from .tool_limits import bound_tools
 from .tool_watch import watch_tools
+from .warm_up import run_no_model
 from .written_behind_sessions import WriteRules, WrittenBehindSessions
 
 __all__ = ["AgentRuntime"]
@@ -161,7 +156,7 @@ class AgentRuntime:
                 make_live_client(model)
             except Exception:  # whatever a client's constructor raises: calls will say so
                 logger.exception("the client of the model %s cannot be made", model.model)
-        await _run_once()
+        await run_no_model()
         logger.info("agent ready: %s (%.2f s)", self.name, time.perf_counter() - begun_at)
 
     def open_history(self, user_id: str, session_id: str, modality: Modality) -> HeardHistory:
@@ -177,7 +172,7 @@ class AgentRuntime:
         *,
         user_id: str,
         session_id: str,
-        modality: Literal["audio", "text"],
+        modality: Modality,
         run_config: Mapping[str, Any] | None = None,
         client_tools: Sequence[Mapping[str, Any]] = (),
         call_id: str = "",
@@ -248,80 +243,3 @@ class AgentRuntime:
     def _remember_speaks_only(self) -> None:
         logger.info("the model of %s only speaks; text calls get its transcript", self.name)
         self._speaks_only = True
-
-
-# --------------------------------------------------------------------------
-# Warm-up
-# --------------------------------------------------------------------------
-
-
-class _NoConnection(BaseLlmConnection):
-    """Calls a tool, and answers its result with a word and a sound."""
-
-    def __init__(self) -> None:
-        self._said = asyncio.Event()
-        self._called = False
-
-    async def send_history(self, history: list[types.Content]) -> None: ...
-
-    async def send_content(self, content: types.Content) -> None:
-        self._said.set()
-
-    async def send_realtime(self, blob: types.Blob) -> None: ...
-
-    async def receive(self) -> AsyncGenerator[LlmResponse, None]:
-        await self._said.wait()
-        self._said.clear()
-        if not self._called:
-            self._called = True
-            call = types.FunctionCall(id="1", name=_no_tool.__name__, args={})
-            yield _response(types.Part(function_call=call))
-            return
-        yield LlmResponse(output_transcription=types.Transcription(text="-", finished=True))
-        yield _response(types.Part(text="-"))
-        yield LlmResponse(turn_complete=True)
-
-    async def close(self) -> None: ...
-
-
-def _response(part: types.Part) -> LlmResponse:
-    return LlmResponse(content=types.Content(role="model", parts=[part]))
-
-
-def _no_tool() -> dict[str, str]:
-    """Does nothing."""
-    return {}
-
-
-class _NoModel(BaseLlm):
-    model: str = "none"
-
-    async def generate_content_async(
-        self, llm_request: LlmRequest, stream: bool = False
-    ) -> AsyncGenerator[LlmResponse, None]:
-        yield LlmResponse(turn_complete=True)
-
-    @contextlib.asynccontextmanager
-    async def connect(self, llm_request: LlmRequest) -> AsyncIterator[BaseLlmConnection]:
-        yield _NoConnection()
-
-
-async def _run_once() -> None:
-    """One turn of no model, with a tool; what ADK imports lazily for a turn is then there."""
-    sessions = InMemorySessionService()
-    agent: BaseAgent = LlmAgent(name="warm_up", model=_NoModel(), tools=[_no_tool])
-    runner = Runner(app_name="warm_up", agent=agent, session_service=sessions)
-    await sessions.create_session(app_name="warm_up", user_id="user", session_id="session")
-    queue = LiveRequestQueue()
-    queue.send_content(types.Content(role="user", parts=[types.Part(text="-")]))
-    events = runner.run_live(
-        user_id="user",
-        session_id="session",
-        live_request_queue=queue,
-        run_config=live_run_config(modality="audio"),
-    )
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(10.0), contextlib.aclosing(events):
-            async for event in events:
-                if event.turn_complete:
-                    break

@@ -13,13 +13,15 @@ one response, as from any slow tool.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
+from google.adk.agents.llm_agent import LlmAgent
 from google.adk.models.llm_request import LlmRequest
 from google.adk.tools.base_tool import BaseTool
 from google.genai import types
 
-__all__ = ["behavior_as_written", "declare_as_written", "run_in_background"]
+__all__ = ["background_tools", "declare_as_written", "is_streaming", "run_in_background"]
 
 _AS_WRITTEN = "_rtc_server_behavior"
 
@@ -31,19 +33,38 @@ def run_in_background(tool: BaseTool) -> None:
         tool.behavior = types.Behavior.NON_BLOCKING
 
 
-def behavior_as_written(tool: BaseTool) -> types.Behavior | None:
+def _behavior_as_written(tool: BaseTool) -> types.Behavior | None:
     """What the author of ``tool`` has set."""
     written: types.Behavior | None = tool.__dict__.get(_AS_WRITTEN, tool.behavior)
     return written
+
+
+def background_tools(agent: LlmAgent) -> Iterator[str]:
+    """Names of the agent's own tools that ADK runs in the background; toolsets' are not known."""
+    for one in agent.tools:
+        if isinstance(one, BaseTool):
+            non_blocking = one.response_scheduling is not None
+            behavior = _behavior_as_written(one)
+            if behavior is not None:
+                non_blocking = behavior is types.Behavior.NON_BLOCKING
+            if non_blocking or is_streaming(one):
+                yield one.name
+        elif inspect.isasyncgenfunction(one):
+            yield one.__name__
+
+
+def is_streaming(tool: BaseTool) -> bool:
+    """Whether its results are the yields of one call; ADK declares each as non-blocking."""
+    return inspect.isasyncgenfunction(getattr(tool, "func", None))
 
 
 def declare_as_written(request: LlmRequest) -> None:
     """Declare the tools of ``request`` as their author did; to be called before connecting."""
     for declaration in _declarations(request):
         tool = request.tools_dict.get(declaration.name or "")
-        if tool is None or _AS_WRITTEN not in tool.__dict__ or _is_streaming(tool):
+        if tool is None or _AS_WRITTEN not in tool.__dict__ or is_streaming(tool):
             continue
-        written = behavior_as_written(tool)
+        written = _behavior_as_written(tool)
         if written is None and tool.response_scheduling is not None:
             written = types.Behavior.NON_BLOCKING  # as ADK reads it
         declaration.behavior = written
@@ -56,8 +77,3 @@ def _declarations(request: LlmRequest) -> list[types.FunctionDeclaration]:
         if isinstance(one, types.Tool):
             found += one.function_declarations or []
     return found
-
-
-def _is_streaming(tool: BaseTool) -> bool:
-    """ADK declares each as non-blocking, whatever its author wrote."""
-    return inspect.isasyncgenfunction(getattr(tool, "func", None))

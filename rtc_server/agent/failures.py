@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from google.genai.errors import APIError
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from .model_gate import HeldTooLong
-
 __all__ = [
     "ASKED_AGAIN",
     "ASK_AGAIN",
@@ -25,6 +23,7 @@ __all__ = [
     "STALLED",
     "AgentStalled",
     "Failure",
+    "HeldTooLong",
     "ModelChanged",
     "RedialLimit",
     "Renewed",
@@ -50,6 +49,10 @@ class RedialLimit(Exception):
 
 class Renewed(Exception):
     """The run was ended on purpose: it showed no life."""
+
+
+class HeldTooLong(Exception):
+    """The model has been down for as long as a call waits for it."""
 
 
 class ModelChanged(Exception):

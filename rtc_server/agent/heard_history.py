@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from google.adk.events.event import Event
 from google.genai import types
 
+from ..call_service import Modality
 from ..messages import ServerMessage, Text, Transcript, Turn
 from .session_journal import Place, SessionJournal
 
 __all__ = ["HeardHistory", "is_speech", "spread"]
-
-Modality = Literal["audio", "text"]
 
 
 def is_speech(event: Event, modality: Modality) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from google.adk.agents.run_config import RunConfig
 from google.adk.models.base_llm import BaseLlm
@@ -26,6 +26,7 @@ from google.adk.telemetry.context import ContentCapturingMode, TelemetryConfig
 from google.genai import types
 from pydantic import ValidationError
 
+from ..call_service import Modality
 from ..errors import BadRequest, ConfigurationError
 from ..settings import Settings
 from .run_config_fields import UnfitField, typed_fields
@@ -34,7 +35,6 @@ __all__ = ["LiveOptions", "live_run_config", "vad_is_off"]
 
 logger = logging.getLogger(__name__)
 
-Modality = Literal["audio", "text"]
 
 _NO_CONTENT = TelemetryConfig(capture_message_content=ContentCapturingMode.NO_CONTENT)
 """ADK puts the history and tools' results into its spans unless it is told not to."""

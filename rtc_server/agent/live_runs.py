@@ -9,16 +9,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from google.adk.models.base_llm import BaseLlm
 from google.genai import types
 
+from ..call_service import Modality
 from ..metrics import Metrics
 from .adk_internals import sync_tools_on
-from .agent_models import AgentModels, observing
+from .agent_models import AgentModels
 from .answer_picture import fit_for_message
-from .caller_input import CallerInput
 from .caller_questions import CallerQuestions, asking
 from .client_tools import equip
 from .event_queue import EventQueue
@@ -32,6 +32,7 @@ from .failures import (
     REFUSED,
     UNSUPPORTED_DATA,
     Failure,
+    HeldTooLong,
     ModelChanged,
     RedialLimit,
     Renewed,
@@ -53,9 +54,10 @@ from .live_events import (
     ToolReturned,
     UserTranscript,
 )
+from .live_input import LiveInput
 from .live_run_config import LiveOptions
 from .lost_turn import OpenTurn
-from .model_gate import HeldTooLong
+from .model_connections import observing
 from .model_link import LinkState, ModelLink
 from .resumption import Resumption
 from .retry_rules import RetryCount, RetryRules
@@ -85,7 +87,7 @@ class RunTerms:
 
     user_id: str
     session_id: str
-    modality: Literal["audio", "text"]
+    modality: Modality
     options: LiveOptions
     offered: Mapping[str, Any]
     """Fields of ``RunConfig`` from the offer, already found to be allowed."""
@@ -99,11 +101,11 @@ class LiveRuns:
     A run that fails, or ends unasked, is started again after a jittered, growing delay; what
     the user types meanwhile waits for it, what he says is dropped and counted.
 
-    It is the :class:`~.agent_models.ConnectionObserver` of its runs.
+    It is the :class:`~.model_connections.ConnectionObserver` of its runs.
 
     Args:
         link: the way to the model.
-        caller: what the caller sends.
+        live_input: what the caller sends.
         events: what the caller is told; the last run ends it.
         speaks_only: this is a text call of a model that only speaks.
         on_speaks_only: is told when that is found out.
@@ -117,7 +119,7 @@ class LiveRuns:
         terms: RunTerms,
         *,
         link: ModelLink,
-        caller: CallerInput,
+        live_input: LiveInput,
         events: EventQueue,
         questions: CallerQuestions,
         calls: ToolCalls,
@@ -135,7 +137,7 @@ class LiveRuns:
         self._sessions = sessions
         self._terms = terms
         self._link = link
-        self._caller = caller
+        self._input = live_input
         self._events = events
         self._questions = questions
         self._calls = calls
@@ -152,7 +154,7 @@ class LiveRuns:
         self.closing = asyncio.Event()
         """Set to end the runs; nothing is told any more."""
         self._watch = RunWatch(
-            caller.queue,
+            live_input.queue,
             retry,
             is_connected=lambda: link.is_connected,
             closing=self.closing,
@@ -199,7 +201,7 @@ class LiveRuns:
                 if self._tells_history_instead():
                     continue
                 self._link.state = LinkState.RECONNECTING
-                self._caller.start_over()
+                self._input.start_over()
                 if self._falls_back_to_speech(error):
                     continue
                 await self._link.tell_away()
@@ -226,7 +228,7 @@ class LiveRuns:
             return False
         self._log.info("the model does not go on with its session; it is told the history")
         self._link.state = LinkState.CONNECTING
-        self._caller.queue.start_over()
+        self._input.queue.start_over()
         return True
 
     def _start_over(self, why: ModelChanged | Renewed) -> None:
@@ -273,7 +275,7 @@ class LiveRuns:
         """What became of the user's turn, beside the failure itself."""
         now = self._now()
         is_lost = is_lost or self._turn.is_open(now)
-        if self._caller.queue.has_text:
+        if self._input.queue.has_text:
             await self._emit(
                 AgentFailed(failure.code, failure.message, retryable=True, keeps_question=True)
             )
@@ -282,7 +284,7 @@ class LiveRuns:
         message, asks_again = failure.message, words is not None
         if words is not None:
             self._metrics.asked_again.inc()
-            self._caller.ask_again(words)
+            self._input.ask_again(words)
             message = message.removesuffix("; please ask again.").removesuffix(".") + "."
             message += ASKED_AGAIN
         elif is_lost and failure is not RECONNECTED:
@@ -312,7 +314,7 @@ class LiveRuns:
             run = self._runner.run_live(
                 user_id=self._terms.user_id,
                 session_id=self._terms.session_id,
-                live_request_queue=self._caller.queue,
+                live_request_queue=self._input.queue,
                 run_config=self._run_config(),
             )
             async with contextlib.aclosing(run) as adk_events:
@@ -389,7 +391,7 @@ class LiveRuns:
 
     def _returns_to_own_model(self) -> bool:
         """Whether now, between two answers, the agent's own model is asked again."""
-        is_between = not self._mapper.is_answering and not self._caller.queue.has_text
+        is_between = not self._mapper.is_answering and not self._input.queue.has_text
         return is_between and self._link.returns()
 
     def _connection_is_over(self, error: BaseException | None) -> None:
@@ -419,7 +421,7 @@ class LiveRuns:
         self._metrics.agent_reconnects.inc()
         self._count.failed(self._now())
         await self._link.tell_away()
-        is_kept = self._caller.queue.has_text and not self._mapper.is_answering
+        is_kept = self._input.queue.has_text and not self._mapper.is_answering
         if not is_kept and (self._mapper.is_answering or self._turn.is_open(self._now())):
             await self._tell_lost(RECONNECTED, is_lost=True)  # the rest never comes
         self._mapper.reset()

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ..call_service import Modality
 from ..metrics import Metrics
 from .agent_models import AgentModels
-from .caller_input import CallerInput
 from .caller_questions import CallerQuestions
 from .event_queue import EventQueue
 from .heard_history import HeardHistory
 from .live_events import LiveEvent
+from .live_input import LiveInput
 from .live_run_config import LiveOptions, vad_is_off
 from .live_runs import LiveRuns, RunTerms
 from .model_gate import ModelGates
@@ -39,7 +40,7 @@ class LiveSession:
 
     A task runs the agent (:class:`~.live_runs.LiveRuns`) and puts typed events into a bounded
     queue, which the caller drains at once with :meth:`events`.  What the caller sends goes
-    through :class:`~.caller_input.CallerInput`.
+    through :class:`~.live_input.LiveInput`.
 
     Leaving closes the request queue, waits at most ``RetryRules.close_s`` for the run to
     end, then cancels it.  :meth:`close` may be called twice.
@@ -57,7 +58,7 @@ class LiveSession:
         user_id: str,
         session_id: str,
         call_id: str,
-        modality: Literal["audio", "text"],
+        modality: Modality,
         options: LiveOptions,
         offered: Mapping[str, Any],
         speaks_only: bool,
@@ -91,7 +92,7 @@ class LiveSession:
         """What tools wait for the caller to say."""
         self.questions.open(self._events.put, tools.abandoned)
 
-        self._input = CallerInput(
+        self._input = LiveInput(
             self._link,
             vad_is_off=vad_is_off(options.run_config(modality, offered=offered)),
             audio_s=uplink_backlog_s,
@@ -111,7 +112,7 @@ class LiveSession:
                 ask_again=ask_again,
             ),
             link=self._link,
-            caller=self._input,
+            live_input=self._input,
             events=self._events,
             questions=self.questions,
             calls=calls,
@@ -181,7 +182,7 @@ class LiveSession:
         """Whether this is a text call of a model that only speaks: its transcript is its text."""
         return self._runs.speaks_only
 
-    # What the caller sends: see CallerInput --------------------------------------
+    # What the caller sends: see LiveInput --------------------------------------
 
     def send_audio(self, pcm: bytes, *, quiet: bool = False) -> bool:
         """20 ms of the microphone; whether nothing of it waits for more of its kind."""

@@ -12,14 +12,11 @@ from collections.abc import Callable, Hashable
 
 from ..metrics import Metrics
 from .circuit_breaker import BreakerRules, CircuitBreaker
+from .failures import HeldTooLong
 
-__all__ = ["HeldTooLong", "ModelGate", "ModelGates"]
+__all__ = ["ModelGate", "ModelGates"]
 
 logger = logging.getLogger(__name__)
-
-
-class HeldTooLong(Exception):
-    """The model has been down for as long as a call waits for it."""
 
 
 class ModelGate:

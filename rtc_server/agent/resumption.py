@@ -15,7 +15,7 @@ from google.adk.agents.llm_agent import LlmAgent
 from google.adk.events.event import Event
 from google.adk.sessions.session import Session
 
-from .agent_models import agents_under
+from .agent_tree import agents_under
 
 __all__ = ["STATE_KEY", "HandleRefused", "Resumption", "ResumptionHandle"]
 

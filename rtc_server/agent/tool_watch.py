@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -21,11 +20,11 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
-from .background_tools import behavior_as_written
+from .background_tools import is_streaming
 from .live_events import LiveEvent
 from .tool_calls import StreamEnd, ToolCalls
 
-__all__ = ["CANCELLED", "ToolWatch", "background_tools", "watch_tools"]
+__all__ = ["CANCELLED", "ToolWatch", "watch_tools"]
 
 logger = logging.getLogger(__name__)
 
@@ -179,26 +178,12 @@ def watch_tools(agent: LlmAgent) -> None:
             return None
         if watch.is_cancelled(id):
             return dict(CANCELLED)
-        if _is_streaming(tool):
+        if is_streaming(tool):
             watch.stream_began(id)
         _wrap(tool)
         return None
 
     agent.before_tool_callback = [*agent.canonical_before_tool_callbacks, before]
-
-
-def background_tools(agent: LlmAgent) -> Iterator[str]:
-    """Names of the agent's own tools that ADK runs in the background; toolsets' are not known."""
-    for one in agent.tools:
-        if isinstance(one, BaseTool):
-            non_blocking = one.response_scheduling is not None
-            behavior = behavior_as_written(one)
-            if behavior is not None:
-                non_blocking = behavior is types.Behavior.NON_BLOCKING
-            if non_blocking or _is_streaming(one):
-                yield one.name
-        elif inspect.isasyncgenfunction(one):
-            yield one.__name__
 
 
 def _wrap(tool: BaseTool) -> None:
@@ -214,17 +199,13 @@ def _wrap(tool: BaseTool) -> None:
         async def start() -> Any:
             return await run(args=args, tool_context=tool_context)
 
-        if _is_streaming(tool):
+        if is_streaming(tool):
             return await watch.stream(id, start)
         return await watch.run(id, start)
 
     # Past pydantic, which some tools are made with.
     object.__setattr__(tool, "run_async", watched)
     object.__setattr__(tool, _WATCHED, True)
-
-
-def _is_streaming(tool: BaseTool) -> bool:
-    return inspect.isasyncgenfunction(getattr(tool, "func", None))
 
 
 def _end_of(error: BaseException) -> StreamEnd:

@@ -30,7 +30,8 @@ from google.adk.sessions.base_session_service import (
 from google.adk.sessions.session import Session
 from google.genai import types
 
-from .heard_history import HeardHistory, Modality
+from ..call_service import Modality
+from .heard_history import HeardHistory
 from .session_journal import SessionJournal
 
 __all__ = ["WriteRules", "WrittenBehindSessions"]

@@ -15,13 +15,13 @@ from .live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
 from .model_link import LinkState, ModelLink
 from .model_stamp import ModelStamp
 
-__all__ = ["CallerInput"]
+__all__ = ["LiveInput"]
 
 _MICROPHONE = ModelStamp(types.Blob(data=b"", mime_type="audio/pcm;rate=16000"), "data")
 _BYTES_PER_S = 32_000
 
 
-class CallerInput:
+class LiveInput:
     """Of one live session: puts it in order into the queue that the run takes from.
 
     While there is no connection, sound is dropped and counted; text, pictures and state wait.
