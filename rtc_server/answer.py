@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from .messages import Latency
 
-__all__ = ["Answer", "CutAnswer", "Question"]
+__all__ = ["Answer", "Question", "ToolRound"]
 
 
 @dataclass(slots=True)
@@ -83,6 +83,28 @@ class Question:
 
 
 @dataclass(slots=True)
+class ToolRound:
+    """The tools that the model has called for an answer, until it goes on with its words."""
+
+    running: set[str] = field(default_factory=set)
+    """Their ids."""
+
+    has_returned: bool = False
+    """A tool has answered and the model has said nothing since."""
+
+    @property
+    def is_on(self) -> bool:
+        """A tool is at work, or has answered and the model has said nothing since."""
+        return bool(self.running) or self.has_returned
+
+    def give_back(self, id: str) -> None:
+        """A tool has answered the model."""
+        if id in self.running:
+            self.running.discard(id)
+            self.has_returned = True
+
+
+@dataclass(slots=True)
 class Answer:
     """Answer ``n`` from its first event to its last packet; times are monotonic seconds."""
 
@@ -104,17 +126,13 @@ class Answer:
     """When its first packet left."""
 
     latency_told: bool = False
-    tools_running: set[str] = field(default_factory=set)
+    tools: ToolRound = field(default_factory=ToolRound)
     at_work_since: float | None = None
     """When the tools that run were first found running."""
-
-    after_tool: bool = False
-    """A tool has answered and the model has said nothing since."""
 
     said_text: bool = False
     """It has text parts of its own, so that its transcript is not its text."""
 
-    model_done: bool = False
     said_complete_at: float | None = None
     """The model called it complete in the middle of a round of tools."""
 
@@ -126,8 +144,7 @@ class Answer:
     @property
     def is_pausing(self) -> bool:
         """What came of it has been heard, and no tool is at work: the model may be done."""
-        busy = bool(self.tools_running) or self.after_tool
-        return self.first_packet_at is not None and not busy
+        return self.first_packet_at is not None and not self.tools.is_on
 
     def latency(self, sent_at: float, uplink_ms: float | None) -> Latency:
         """The timings of this answer, whose first audible sample (or text) left at ``sent_at``."""
@@ -151,28 +168,6 @@ class Answer:
             playout_ms=_ms(left_at - came_at),
             uplink_ms=uplink_ms if uplink_ms is None else round(uplink_ms, 1),
         )
-
-
-@dataclass(slots=True)
-class CutAnswer:
-    """What is to be discarded of an answer that the user cut off."""
-
-    since: float
-    """When it was cut off, or the model last said something of it."""
-
-    has_begun: bool
-    """The model has said something of it."""
-
-    tools_running: set[str]
-    after_tool: bool
-
-    interrupted_ahead: bool = False
-    """The model has said that it is interrupted, and ADK will when its tool has returned."""
-
-    @property
-    def in_tool_round(self) -> bool:
-        """A tool is at work, or has answered and the model has said nothing since."""
-        return bool(self.tools_running) or self.after_tool
 
 
 def _ms(seconds: float) -> float:

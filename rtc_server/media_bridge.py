@@ -28,7 +28,7 @@ from .agent.live_session import LiveSession
 from .call_limits import CallLimits
 from .call_service import Modality
 from .call_trace import CallTrace
-from .caller_input import CallerInput
+from .caller_side import CallerSide
 from .conversation import Conversation, ConversationRules
 from .errors import CallEnded, Outcome
 from .headroom import Headroom
@@ -138,7 +138,7 @@ class MediaBridge:
             ),
             uplink_ms=lambda: self._caller.uplink_ms,
         )
-        self._caller = CallerInput(
+        self._caller = CallerSide(
             self._conversation,
             perform=self._perform,
             send=self._send,

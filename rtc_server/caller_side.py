@@ -35,7 +35,7 @@ from .messages import (
 from .metrics import Metrics
 from .peer.uplink import UplinkAudio
 
-__all__ = ["CallerInput"]
+__all__ = ["CallerSide"]
 
 _PIECE_MS = 20
 _EARLY_MESSAGES = 16
@@ -62,7 +62,7 @@ _STATE_REFUSED = Error(
 )
 
 
-class CallerInput:
+class CallerSide:
     """Of one call; it acts between :meth:`open` and :meth:`close`.
 
     Args:

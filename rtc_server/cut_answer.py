@@ -1,0 +1,55 @@
+"""The answer that the user cut off, while the model still speaks of it; plain code.
+
+A model that was interrupted goes on for a while, and none says with its words which answer they
+are of: all that comes is discarded until the model is known to have begun another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .answer import Question, ToolRound
+from .conversation_rules import ConversationRules
+
+__all__ = ["CutAnswer"]
+
+
+@dataclass(slots=True)
+class CutAnswer:
+    """What is to be discarded of one answer; times are monotonic seconds."""
+
+    since: float
+    """When it was cut off, or the model last said something of it."""
+
+    has_begun: bool
+    """The model has said something of it."""
+
+    tools: ToolRound
+
+    interrupted_ahead: bool = False
+    """The model has said that it is interrupted, and ADK will when its tool has returned."""
+
+    def swallow(self, now: float) -> None:
+        """The model said something, which is discarded."""
+        self.since = now
+        self.tools.has_returned = False
+        self.has_begun = True
+
+    def is_over(self, question: Question, now: float) -> bool:
+        """Whether a ``turn_complete`` of the model is the end of this answer."""
+        self.since = now
+        if self.interrupted_ahead:
+            return False
+        # The model closes a round of tools, unless it has something else to answer.
+        return not self.tools.is_on or question.is_open
+
+    def is_forgotten(self, question: Question, now: float, rules: ConversationRules) -> bool:
+        """The model has neither gone on with it nor said that it is over, and will not."""
+        return not self.interrupted_ahead and now - self.since > self._patience_s(question, rules)
+
+    def _patience_s(self, question: Question, rules: ConversationRules) -> float:
+        asked_anew = question.is_open or question.speech_ms >= Question.SPEECH_MS
+        is_at_work = bool(self.tools.running) or not self.has_begun
+        if is_at_work and not asked_anew:
+            return rules.answer_timeout_s
+        return rules.boundary_timeout_s

@@ -1,0 +1,89 @@
+"""What was put to the agent and not answered yet, by the user or on his behalf; plain code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .answer import Question
+
+__all__ = ["OpenQuestion"]
+
+
+@dataclass(slots=True)
+class OpenQuestion:
+    """Of one call, from one answer's beginning to the next; times are monotonic seconds."""
+
+    question: Question = field(default_factory=Question)
+    """What the user has said and written since the agent last began to answer."""
+
+    prompted_at: float | None = None
+    """When a text that is not the user's was put to the agent, which has not answered it yet."""
+
+    is_given_up: bool = False
+    """The agent has had its time, and no answer is waited for."""
+
+    def type(self, now: float) -> None:
+        """A text of the user goes to the agent."""
+        self.question.text_at = now
+        self.is_given_up = False
+
+    def speak(self, at: float, duration_ms: int) -> None:
+        """A piece of the uplink was judged to be speech."""
+        self.question.speech_at = at
+        self.question.speech_ms += duration_ms
+
+    def end_speech(self, now: float) -> None:
+        """Somebody says that the user's speech is over; a cough asks nothing."""
+        if self.is_spoken:
+            self.is_given_up = False
+            self.question.end(now)
+
+    def transcribe(self, now: float, *, final: bool) -> None:
+        """The model said what it understood, ``final``: to the end of the user's turn."""
+        self.question.transcribed = True
+        self.prompted_at = None  # the model has turned to the user
+        self.is_given_up = False
+        if final:
+            self.question.end(now)
+
+    def take(self, now: float) -> Question:
+        """What the answer that begins now is to; nothing of that is open any longer."""
+        self.is_given_up = False
+        if self.prompted_at is not None:
+            self.prompted_at = None
+            return Question()  # what the user has asked since then is answered after this
+        question = Question() if self.question.is_stale(now) else self.question
+        self.question = Question()
+        return question
+
+    @property
+    def is_spoken(self) -> bool:
+        """There was more speech than a cough."""
+        return self.question.speech_ms >= Question.SPEECH_MS
+
+    @property
+    def is_asked(self) -> bool:
+        """The agent has something to answer."""
+        return self.question.is_open or self.prompted_at is not None
+
+    @property
+    def is_awaited(self) -> bool:
+        """The agent is taken to be thinking of its answer."""
+        return self.prompted_at is not None or not self.leaves_room
+
+    @property
+    def leaves_room(self) -> bool:
+        """The user's next text need not wait for an answer to this."""
+        return self.is_given_up or not self.question.is_open
+
+    def waiting_since(self, *, is_heard: bool) -> float | None:
+        """When the user ended a turn that nothing has answered yet, as far as is known.
+
+        Args:
+            is_heard: the model has said what it understood of speech that is not answered.
+        """
+        question = self.question
+        if question.is_open:
+            return question.asked_at if question.asked_at is not None else question.endpoint_at
+        # Models that finish a transcript with their answer only are known by silence.
+        return question.speech_at if is_heard else None

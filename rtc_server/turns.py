@@ -1,0 +1,194 @@
+"""Where an answer of the agent begins and ends, by what its model says and does; plain code.
+
+Models do not name the answer that a word is of, and each has an order of its own for saying
+that one is over or was interrupted.  What is decided here is told in messages, in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .absence import Absence
+from .actions import Action
+from .agent import live_events as live
+from .answer import Answer
+from .answer_details import ToolEvent
+from .conversation_rules import ConversationRules
+from .cut_answer import CutAnswer
+from .open_answers import OpenAnswers
+from .open_question import OpenQuestion
+
+__all__ = ["Turns"]
+
+
+@dataclass(slots=True)
+class Turns:
+    """Of one call; ``now`` is in monotonic seconds.
+
+    Args:
+        answers: those that have begun and are not over.
+        asked: what an answer that begins is to.
+        absence: its notice gives way to an answer.
+        out: takes the messages.
+    """
+
+    answers: OpenAnswers
+    asked: OpenQuestion
+    absence: Absence
+    out: list[Action]
+
+    cut: CutAnswer | None = None
+    """The answer that was cut off and that the model still speaks of, as far as is known."""
+
+    _late_complete: bool = False
+    """A bare ``turn_complete`` would be that of the answer interrupted last."""
+
+    _held_transcript: live.AgentTranscript | None = None
+    """A transcript that came ahead of its audio."""
+
+    def begin(self, now: float) -> Answer:
+        """The answer that is being given; a new one if there is none."""
+        answer = self.answers.given
+        if answer is not None:
+            answer.last_output_at = now
+            answer.tools.has_returned = False
+            answer.said_complete_at = None
+            return answer
+        self.absence.hush()
+        if self.answers.is_spoken_over(self.asked.question):
+            self.out += self.answers.flush(now)
+        answer = self.answers.begin(self.asked.take(now), now)
+        self._late_complete = False
+        held, self._held_transcript = self._held_transcript, None
+        if held is not None:
+            self.out += self.answers.report.transcript(answer, held)
+        return answer
+
+    def swallow(self, now: float) -> bool:
+        """Whether what the model says now belongs to the answer that was cut off."""
+        if self.cut is None:
+            return False
+        self.cut.swallow(now)
+        return True
+
+    def cut_off(self, now: float, *, has_begun: bool = True) -> None:
+        """Ends every open answer here and discards what the model still says about it."""
+        if self.answers.given is not None:
+            self.cut = CutAnswer(now, has_begun, self.answers.given.tools)
+        self._held_transcript = None
+        self.out += self.answers.flush(now)
+
+    def tick(self, now: float, rules: ConversationRules) -> None:
+        """Time went by: an answer that was cut off is forgotten, if the model has done so."""
+        if self.cut is not None and self.cut.is_forgotten(self.asked.question, now, rules):
+            self.cut = None
+            self._late_complete = True
+
+    @property
+    def spoken(self) -> int | None:
+        """The answer that the model's latest words are of; None where none has begun."""
+        if self.cut is not None:
+            return self.answers.count
+        latest = self.answers.latest
+        return None if latest is None else latest.n
+
+    @property
+    def spoken_of(self) -> int:
+        """The answer that a word of the model about its answer is about."""
+        of_the_last = self.answers.given or self.cut is not None or self._late_complete
+        if not of_the_last and self.asked.question.is_open:
+            return self.answers.count + 1  # it will end without a word
+        return max(1, self.answers.count)
+
+    # ------------------------------------------------------------------
+    # What the model says and does
+    # ------------------------------------------------------------------
+
+    def on_transcript(self, event: live.AgentTranscript, now: float) -> None:
+        """What the model says in its audio, which may come before, with or after it."""
+        latest = self.answers.latest
+        if latest is None:
+            # A transcript alone begins no answer: it may be a late copy of the last one's.
+            if event.delta:
+                self._held_transcript = event
+            return
+        if self.answers.given is not None:
+            self.answers.given.last_output_at = now
+        self.out += self.answers.report.transcript(latest, event)
+
+    def on_turn_complete(self, now: float) -> None:
+        """The model has said all: of its answer, of a round of tools, or of what was cut off."""
+        if self.cut is not None:
+            if self.cut.is_over(self.asked.question, now):
+                self.cut = None
+            return
+        if self.answers.given is None:
+            late, self._late_complete = self._late_complete, False
+            prompted, self.asked.prompted_at = self.asked.prompted_at, None
+            is_due = self._held_transcript is not None or self.asked.question.is_open
+            if late or not is_due or prompted:
+                return
+            self.begin(now)  # an answer without a word is still an answer, and ends
+        answer = self.answers.given
+        assert answer is not None
+        if answer.tools.is_on:
+            # The model closes a round of tools; what it says next belongs to this answer.
+            answer.said_complete_at = now
+            return
+        self.out += self.answers.complete(now)
+
+    def on_user_spoke(self, now: float) -> None:
+        """Ends an answer that was heard to its end, and that the model forgot to end."""
+        answer = self.answers.given
+        if answer is not None and answer.is_pausing:
+            self.out += self.answers.complete(now)
+            self._late_complete = True
+
+    def on_interrupted(self, now: float) -> None:
+        """The model was interrupted, and says no more of its answer."""
+        self._late_complete = True
+        self._held_transcript = None
+        self.asked.prompted_at = None
+        if self.cut is not None:
+            self.cut = None
+            return
+        self.out += self.answers.flush(now)
+
+    def on_interrupted_ahead(self, now: float) -> None:
+        """The model was interrupted, and ADK will say so when its tool has returned."""
+        if self.cut is None:
+            self.cut_off(now)
+        if self.cut is not None:
+            self.cut.interrupted_ahead = True
+
+    def on_tool(self, event: ToolEvent, now: float) -> None:
+        """A tool was called or does something; that of a cut answer works on."""
+        if self.cut is not None:
+            self.cut.since = now
+        given = self.answers.given
+        rounds = [one.tools for one in (given, self.cut) if one is not None]
+        match event:
+            case live.ToolCalled():
+                served = self.begin(now) if self.cut is None else self.cut
+                if not event.long_running:
+                    served.tools.running.add(event.id)
+            case live.ToolReturned():
+                for one in rounds:
+                    one.give_back(event.id)
+                if given is not None:
+                    given.last_output_at = now
+            case live.ToolCancelled():
+                for one in rounds:
+                    one.running.discard(event.id)
+
+    def on_failed(self, now: float, *, keeps_question: bool) -> None:
+        """The model is lost, and with it what it was saying, or owed."""
+        if not keeps_question:
+            self.asked.prompted_at = None
+        if self.answers.given is None and self.asked.question.is_open and not keeps_question:
+            self.begin(now)  # the turn that was asked for is lost, and ends
+        if self.answers.given is not None:
+            self.out += self.answers.flush(now)  # one that is complete is played to its end
+        self.cut = None
+        self._late_complete = False
+        self._held_transcript = None
