@@ -19,6 +19,9 @@ given = $(if $(filter command,$(firstword $(origin $(1)))),$(2))
 # network of its own, and a database.
 TEST_PACKAGES := chromium firefox-esr pulseaudio pulseaudio-utils pocketsphinx-testdata alsa-utils iproute2 postgresql
 
+# Tests wait for sound in real time more than they compute, so that two go on at once.
+TEST_PROCESSES ?= 2
+
 # The lists are complete, so nothing is resolved: a release of today changes nothing, and no
 # version of pip has an opinion of its own. Hashes are checked; what builds the checkout itself is
 # locked as well (no build isolation).
@@ -42,7 +45,7 @@ run: $(VENV)/.installed ## the set-up, then the server on http://localhost:8080
 	@exec $(BIN)/python -m rtc_server serve $(RUN_OPTIONS)
 
 test: test-packages $(VENV)/.installed-dev $(NODE_MODULES)/.installed lint types ## everything CI runs: lint, types and all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: $(VENV)/.installed-dev $(NODE_MODULES)/.installed ## the lock is complete; ruff, the import layers, the format (prettier for web/)
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python
