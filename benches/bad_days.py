@@ -32,7 +32,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rtc_server.agent.circuit_breaker import BreakerRules
+from rtc_server.agent.models.circuit_breaker import BreakerRules
 
 from .bad_day_callers import Callers, Report
 from .growth import MOST_DESCRIPTORS, MOST_THREADS, robust_slope

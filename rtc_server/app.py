@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from . import local_agent, tracing
-from .agent.adk_services import open_services
 from .agent.agent_runtime import AgentRuntime
 from .agent.loader import LoadedAgent, load_agent
 from .agent.retry_rules import RetryRules
+from .agent.sessions.adk_services import open_services
 from .auth import Tokens
 from .calls import Calls
 from .headroom import Headroom

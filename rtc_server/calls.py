@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from .agent.agent_runtime import AgentRuntime
-from .agent.session_store import StoredSession
+from .agent.sessions.session_store import StoredSession
 from .call_service import CallOffer, PlacedCall, make_call_id
 from .errors import BadRequest, CallError, CallNotFound, Outcome, ServerBusy
 from .headroom import Headroom

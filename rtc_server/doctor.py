@@ -234,7 +234,7 @@ def check_secret(settings: Settings) -> Finding:
 
 def check_services(settings: Settings) -> Finding:
     """Connect to where sessions, memories and artifacts are kept, as ``serve`` would."""
-    from .agent.adk_services import open_services, shown_url
+    from .agent.sessions.adk_services import open_services, shown_url
 
     async def open_and_close() -> None:
         async with open_services(settings):

@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 from .actions import Action, InterruptModel, RenewModel, SendText, Spoken
 from .agent.agent_runtime import AgentRuntime
-from .agent.heard_history import HeardHistory
 from .agent.live_events import AgentFailed, SpeechStored
 from .agent.live_session import LiveSession
+from .agent.sessions.heard_history import HeardHistory
 from .call_limits import CallLimits
 from .call_service import Modality
 from .call_trace import CallTrace

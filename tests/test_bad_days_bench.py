@@ -8,7 +8,7 @@ import pytest
 
 from benches.bad_days import broken_by_reconnects, most_in, most_in_outages
 from benches.call_account import WORD_S, CallAccount, Outcome
-from rtc_server.agent.circuit_breaker import BreakerRules
+from rtc_server.agent.models.circuit_breaker import BreakerRules
 
 PATIENCE_S = 10.0
 

@@ -19,7 +19,6 @@ from unittest import mock
 
 from rtc_server import app, event_loop, logs
 from rtc_server.agent.agent_runtime import AgentRuntime
-from rtc_server.agent.heard_history import HeardHistory
 from rtc_server.agent.live_events import (
     AgentAudio,
     LiveEvent,
@@ -28,6 +27,7 @@ from rtc_server.agent.live_events import (
 )
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
+from rtc_server.agent.sessions.heard_history import HeardHistory
 from rtc_server.settings import Limits, Settings
 
 from ..agents.loopback import root_agent

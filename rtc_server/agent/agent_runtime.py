@@ -21,25 +21,25 @@ from ..call_service import Modality
 from ..metrics import Metrics
 from ..settings import Settings
 from .adk_internals import make_live_client, release_tool_threads
-from .adk_services import AdkServices
-from .agent_models import prepare_models
 from .agent_tree import agents_under
-from .caller_questions import CallerQuestions
-from .circuit_breaker import BreakerRules
-from .confirmation import ask_the_caller
-from .heard_history import HeardHistory
 from .live_run_config import LiveOptions, vad_is_off
 from .live_session import LiveSession
 from .loader import LoadedAgent, load_fallback
-from .model_gate import ModelGates
-from .recordings import RecordingsBehind
+from .models.agent_models import prepare_models
+from .models.circuit_breaker import BreakerRules
+from .models.model_gate import ModelGates
 from .retry_rules import RetryRules
-from .session_store import SessionStore
-from .tool_errors import answer_tool_errors
-from .tool_limits import bound_tools
-from .tool_watch import watch_tools
+from .sessions.adk_services import AdkServices
+from .sessions.heard_history import HeardHistory
+from .sessions.recordings import RecordingsBehind
+from .sessions.session_store import SessionStore
+from .sessions.written_behind_sessions import WriteRules, WrittenBehindSessions
+from .tools.caller_questions import CallerQuestions
+from .tools.confirmation import ask_the_caller
+from .tools.tool_errors import answer_tool_errors
+from .tools.tool_limits import bound_tools
+from .tools.tool_watch import watch_tools
 from .warm_up import run_no_model
-from .written_behind_sessions import WriteRules, WrittenBehindSessions
 
 __all__ = ["AgentRuntime"]
 

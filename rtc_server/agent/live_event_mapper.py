@@ -28,7 +28,7 @@ from .live_events import (
     UserActivity,
     UserTranscript,
 )
-from .tool_calls import ToolCalls
+from .tools.tool_calls import ToolCalls
 from .transcripts import AgentSpeech, AnswerText, UserSpeech
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from google.genai import types
 from ..media.piece_joiner import PieceJoiner
 from ..metrics import Metrics
 from .live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
-from .model_link import LinkState, ModelLink
 from .model_stamp import ModelStamp
+from .models.model_link import LinkState, ModelLink
 
 __all__ = ["LiveInput"]
 

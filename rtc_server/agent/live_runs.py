@@ -17,10 +17,7 @@ from google.genai import types
 from ..call_service import Modality
 from ..metrics import Metrics
 from .adk_internals import sync_tools_on
-from .agent_models import AgentModels
 from .answer_picture import fit_for_message
-from .caller_questions import CallerQuestions, asking
-from .client_tools import equip
 from .event_queue import EventQueue
 from .failures import (
     ASK_AGAIN,
@@ -38,7 +35,6 @@ from .failures import (
     Renewed,
     close_code_of,
 )
-from .heard_history import is_speech
 from .live_event_mapper import TASK_ENDS, LiveEventMapper
 from .live_events import (
     AgentAudio,
@@ -57,14 +53,18 @@ from .live_events import (
 from .live_input import LiveInput
 from .live_run_config import LiveOptions
 from .lost_turn import OpenTurn
-from .model_connections import observing
-from .model_link import LinkState, ModelLink
-from .resumption import Resumption
+from .models.agent_models import AgentModels
+from .models.model_connections import observing
+from .models.model_link import LinkState, ModelLink
 from .retry_rules import RetryCount, RetryRules
 from .run_watch import RunWatch
-from .session_store import SessionStore
-from .tool_calls import ToolCalls
-from .tool_watch import ToolWatch
+from .sessions.heard_history import is_speech
+from .sessions.resumption import Resumption
+from .sessions.session_store import SessionStore
+from .tools.caller_questions import CallerQuestions, asking
+from .tools.client_tools import equip
+from .tools.tool_calls import ToolCalls
+from .tools.tool_watch import ToolWatch
 
 if TYPE_CHECKING:
     from google.adk.agents.run_config import RunConfig
@@ -101,7 +101,7 @@ class LiveRuns:
     A run that fails, or ends unasked, is started again after a jittered, growing delay; what
     the user types meanwhile waits for it, what he says is dropped and counted.
 
-    It is the :class:`~.model_connections.ConnectionObserver` of its runs.
+    It is the :class:`~.models.model_connections.ConnectionObserver` of its runs.
 
     Args:
         link: the way to the model.

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..call_service import Modality
 from ..metrics import Metrics
-from .agent_models import AgentModels
-from .caller_questions import CallerQuestions
 from .event_queue import EventQueue
-from .heard_history import HeardHistory
 from .live_events import LiveEvent
 from .live_input import LiveInput
 from .live_run_config import LiveOptions, vad_is_off
 from .live_runs import LiveRuns, RunTerms
-from .model_gate import ModelGates
-from .model_link import LinkState, ModelLink
-from .resumption import Resumption
+from .models.agent_models import AgentModels
+from .models.model_gate import ModelGates
+from .models.model_link import LinkState, ModelLink
 from .retry_rules import RetryRules
-from .session_store import SessionStore
-from .tool_calls import ToolCalls
-from .tool_watch import ToolWatch
+from .sessions.heard_history import HeardHistory
+from .sessions.resumption import Resumption
+from .sessions.session_store import SessionStore
+from .tools.caller_questions import CallerQuestions
+from .tools.tool_calls import ToolCalls
+from .tools.tool_watch import ToolWatch
 
 if TYPE_CHECKING:
     from google.adk.runners import Runner

@@ -24,7 +24,7 @@ from google.adk.models.google_llm import Gemini
 from google.adk.workflow import BaseNode
 
 from ..errors import AgentLoadError
-from .agent_models import AgentModels, fallback_models, prepare_models
+from .models.agent_models import AgentModels, fallback_models, prepare_models
 from .run_config_fields import UnfitField, fields_of, typed_fields
 
 __all__ = ["LoadedAgent", "load_agent", "load_fallback"]

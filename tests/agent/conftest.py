@@ -11,9 +11,9 @@ from google.adk.agents.llm_agent import LlmAgent
 from google.adk.sessions.base_session_service import BaseSessionService
 
 from rtc_server.agent.agent_runtime import AgentRuntime
-from rtc_server.agent.circuit_breaker import BreakerRules
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
+from rtc_server.agent.models.circuit_breaker import BreakerRules
 from rtc_server.agent.retry_rules import RetryRules
 from rtc_server.metrics import Metrics
 from rtc_server.settings import Limits, Settings

@@ -15,7 +15,6 @@ from google.adk.models.registry import LLMRegistry
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
-from rtc_server.agent.circuit_breaker import BreakerRules
 from rtc_server.agent.live_events import (
     AgentFailed,
     AgentText,
@@ -26,6 +25,7 @@ from rtc_server.agent.live_events import (
     ToolCalled,
 )
 from rtc_server.agent.live_session import LiveSession
+from rtc_server.agent.models.circuit_breaker import BreakerRules
 from rtc_server.errors import AgentLoadError
 from rtc_server.settings import Settings
 

@@ -16,7 +16,6 @@ from google.adk.agents.llm_agent import LlmAgent
 from google.adk.models.google_llm import Gemini
 from google.genai import Client, types
 
-from rtc_server.agent.agent_models import PING, prepare_models
 from rtc_server.agent.live_events import (
     AgentFailed,
     AgentText,
@@ -26,6 +25,7 @@ from rtc_server.agent.live_events import (
     ModelTurnComplete,
 )
 from rtc_server.agent.live_session import LiveSession
+from rtc_server.agent.models.agent_models import PING, prepare_models
 from rtc_server.settings import Settings
 from tests.gemini.live_model import Moment, Pace
 from tests.gemini.misbehaviour import (

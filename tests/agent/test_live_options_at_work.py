@@ -17,7 +17,6 @@ from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from pydantic import PrivateAttr
 
-from rtc_server.agent.adk_services import AdkServices
 from rtc_server.agent.agent_runtime import AgentRuntime
 from rtc_server.agent.live_events import (
     AgentAudio,
@@ -31,7 +30,8 @@ from rtc_server.agent.live_events import (
 )
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
-from rtc_server.agent.recordings import RecordingsBehind
+from rtc_server.agent.sessions.adk_services import AdkServices
+from rtc_server.agent.sessions.recordings import RecordingsBehind
 from rtc_server.metrics import Metrics
 from rtc_server.settings import Settings
 from tests.waiting import until as wait_until

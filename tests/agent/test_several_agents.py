@@ -16,7 +16,6 @@ from google.adk.models.google_llm import Gemini
 from google.adk.workflow import START, Workflow
 from google.genai import types
 
-from rtc_server.agent.agent_models import prepare_models
 from rtc_server.agent.live_events import (
     AgentAudio,
     AgentChanged,
@@ -29,6 +28,7 @@ from rtc_server.agent.live_events import (
 )
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
+from rtc_server.agent.models.agent_models import prepare_models
 from rtc_server.errors import AgentLoadError
 from rtc_server.settings import Limits, Settings
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from google.adk.models.google_llm import Gemini
 
-from rtc_server.agent.resumption import STATE_KEY
+from rtc_server.agent.sessions.resumption import STATE_KEY
 from rtc_server.settings import Settings
 from tests.agent.scripted_llm import ScriptedLlm
 from tests.e2e.gemini import FAST, MODELS, answers, ask, of_type

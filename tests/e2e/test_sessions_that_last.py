@@ -12,7 +12,7 @@ import pytest
 from rtc_harness.client import RtcClient
 from rtc_harness.errors import CallRefused
 from rtc_harness.signalling import CallRequest
-from rtc_server.agent.adk_services import open_services
+from rtc_server.agent.sessions.adk_services import open_services
 from rtc_server.settings import Settings
 from tests.browser.server_process import RESULTS, ServerProcess
 from tests.e2e.postgres import PostgresProcess

@@ -1,0 +1,1 @@
+"""The live models of an agent, and a call's way to them on good days and bad."""

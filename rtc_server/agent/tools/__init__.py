@@ -1,0 +1,1 @@
+"""Tools in a live session: watched, bounded, asked about, run by the caller's client."""

@@ -1,0 +1,223 @@
+"""Tools at work in a live session: each in a task that can be cancelled, each yield told.
+
+ADK runs a tool inside of its receive loop or in a background task of its own, and has no way to
+stop a single call.  So a tool's ``run_async`` is wrapped: by a callback that comes after
+the agent's own, once for each tool; where no session watches it does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from google.adk.agents.llm_agent import LlmAgent
+from google.adk.events.event import Event
+from google.adk.tools.base_tool import BaseTool
+from google.adk.tools.tool_context import ToolContext
+from google.genai import types
+
+from ..live_events import LiveEvent
+from .background_tools import is_streaming
+from .tool_calls import StreamEnd, ToolCalls
+
+__all__ = ["CANCELLED", "ToolWatch", "watch_tools"]
+
+logger = logging.getLogger(__name__)
+
+_WATCHED = "_rtc_server_watched"
+CANCELLED = {"status": "cancelled"}
+"""The response of a call that was taken back, for the session's history alone."""
+
+_STOP_S = 1.0
+"""A tool that ignores its cancellation is waited for that long."""
+
+Run = Callable[..., Any]
+
+_watch: ContextVar[ToolWatch | None] = ContextVar("tool_watch", default=None)
+
+
+class ToolWatch:
+    """The tools at work in one live session.
+
+    Args:
+        calls: what is known of each call.
+        tell: is given what there is to be told.
+    """
+
+    def __init__(self, calls: ToolCalls, tell: Callable[[LiveEvent], None]) -> None:
+        self._calls = calls
+        self._tell = tell
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._given_up: dict[str, asyncio.Future[None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Tools that are started in this context, and in tasks started from it, are watched."""
+        self._loop = asyncio.get_running_loop()
+        token = _watch.set(self)
+        try:
+            yield
+        finally:
+            _watch.reset(token)
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """The model takes these calls back: they are told of, and stopped."""
+        for told in self._calls.cancel(ids):
+            self._tell(told)
+        for id in ids:
+            task = self._tasks.get(id)
+            if task is None or task.done():
+                continue
+            task.cancel()
+            given_up = self._given_up.get(id)
+            if given_up is not None:
+                task.get_loop().call_later(_STOP_S, _resolve, given_up)
+
+    def abandoned(self, id: str) -> None:
+        """Nothing will answer this call, whose task is gone."""
+        told = self._calls.abandoned(id)
+        if told is not None:
+            self._tell(told)
+
+    # What the wrapped tools say ------------------------------------------------
+
+    @property
+    def is_here(self) -> bool:
+        """ADK's thread pool for tools has event loops of its own, where nothing is watched."""
+        return asyncio.get_running_loop() is self._loop
+
+    def is_cancelled(self, id: str | None) -> bool:
+        """Whether the model has taken this call back."""
+        return self._calls.is_cancelled(id)
+
+    async def run(self, id: str, start: Callable[[], Any]) -> Any:
+        """The result of a tool in a task of its own, or that it was cancelled."""
+        task = asyncio.create_task(start(), name="tool")
+        given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks[id], self._given_up[id] = task, given_up
+        try:
+            await asyncio.wait({task, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task}, timeout=_STOP_S)
+            raise
+        finally:
+            given_up.cancel()
+            self._tasks.pop(id, None)
+            self._given_up.pop(id, None)
+        if not task.done():
+            logger.warning("a tool goes on although its call was cancelled")
+            task.add_done_callback(_read_result)
+            return dict(CANCELLED)
+        if task.cancelled() and self.is_cancelled(id):
+            return dict(CANCELLED)
+        return task.result()
+
+    async def stream(self, id: str, start: Callable[[], Any]) -> Any:
+        """The generator of a streaming tool, or what it gives in place of one."""
+        self._tasks[id] = asyncio.current_task()  # type: ignore[assignment]
+        try:
+            results: Any = await start()
+        except BaseException as error:
+            self._end_stream(id, _end_of(error))
+            raise
+        if isinstance(results, AsyncGenerator):
+            return self._yields(id, results)
+        self._progress(id, results)
+        self._end_stream(id, StreamEnd.DONE)
+        return results
+
+    async def _yields(self, id: str, results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any]:
+        how = StreamEnd.DONE
+        try:
+            async with contextlib.aclosing(results):
+                async for one in results:
+                    if not isinstance(one, Event):  # that is a message to the user
+                        self._progress(id, one)
+                    yield one
+        except BaseException as error:
+            how = _end_of(error)
+            raise
+        finally:
+            self._end_stream(id, how)
+
+    def _progress(self, id: str, value: object) -> None:
+        if isinstance(value, types.FunctionResponse):
+            value = value.response
+        told = self._calls.progressed(id, value, asyncio.get_running_loop().time())
+        if told is not None:
+            self._tell(told)
+
+    def _end_stream(self, id: str, how: StreamEnd) -> None:
+        self._tasks.pop(id, None)
+        for told in self._calls.stream_ended(id, how):
+            self._tell(told)
+
+    def stream_began(self, id: str) -> None:
+        """Before a streaming tool is started."""
+        self._calls.stream_began(id)
+
+
+def watch_tools(agent: LlmAgent) -> None:
+    """Have the tools of ``agent`` watched, those of toolsets too.
+
+    Args:
+        agent: gets one more ``before_tool_callback``, at the end.
+    """
+
+    async def before(
+        tool: BaseTool, args: dict[str, Any], tool_context: ToolContext
+    ) -> dict[str, Any] | None:
+        watch, id = _watch.get(), tool_context.function_call_id
+        if watch is None or id is None or not watch.is_here or type(tool) is BaseTool:
+            return None
+        if watch.is_cancelled(id):
+            return dict(CANCELLED)
+        if is_streaming(tool):
+            watch.stream_began(id)
+        _wrap(tool)
+        return None
+
+    agent.before_tool_callback = [*agent.canonical_before_tool_callbacks, before]
+
+
+def _wrap(tool: BaseTool) -> None:
+    if _WATCHED in tool.__dict__:
+        return
+    run: Run = tool.run_async
+
+    async def watched(*, args: dict[str, Any], tool_context: ToolContext) -> Any:
+        watch, id = _watch.get(), tool_context.function_call_id
+        if watch is None or id is None or not watch.is_here:
+            return await run(args=args, tool_context=tool_context)
+
+        async def start() -> Any:
+            return await run(args=args, tool_context=tool_context)
+
+        if is_streaming(tool):
+            return await watch.stream(id, start)
+        return await watch.run(id, start)
+
+    # Past pydantic, which some tools are made with.
+    object.__setattr__(tool, "run_async", watched)
+    object.__setattr__(tool, _WATCHED, True)
+
+
+def _end_of(error: BaseException) -> StreamEnd:
+    stopped = isinstance(error, asyncio.CancelledError | GeneratorExit)
+    return StreamEnd.CANCELLED if stopped else StreamEnd.FAILED
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _read_result(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("a cancelled tool failed", exc_info=task.exception())
