@@ -11,7 +11,7 @@ from rtc_server.agent import live_events as live
 from rtc_server.media.away_notice import load_notice
 from rtc_server.media.playout_buffer import PlayoutFrame
 
-from .test_conversation import Stage
+from .conversation_stage import Stage
 
 TONE = load_notice("tone")
 

@@ -10,7 +10,7 @@ import pytest
 from rtc_server.agent import live_events as live
 from rtc_server.messages import MAX_MESSAGE_BYTES, ServerMessage
 
-from .test_conversation import Stage
+from .conversation_stage import Stage
 
 SOURCES = live.SourcesFound(("weather",), ({"uri": "https://a.example/", "title": "A"},))
 

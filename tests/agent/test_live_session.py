@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +15,6 @@ from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from google.genai.errors import APIError
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
-from websockets.frames import Close
-from websockets.http11 import Response
 
 from rtc_server.agent.live_events import (
     AgentAudio,
@@ -27,33 +22,20 @@ from rtc_server.agent.live_events import (
     AgentFailed,
     AgentText,
     AgentTranscript,
-    LiveEvent,
-    ModelAway,
-    ModelBack,
     ModelInterrupted,
-    ModelTurnComplete,
     StateChanged,
-    ToolCalled,
-    ToolReturned,
     UserTranscript,
 )
 from rtc_server.agent.live_session import LiveSession
-from rtc_server.agent.retry_rules import RetryRules
 from rtc_server.errors import BadRequest
 from rtc_server.settings import Limits, Settings
 
 from .conftest import agent_of, serve_agent
+from .listening import QUIET, SPEECH, answer, failures, say, texts, until
 from .scripted_llm import (
     ScriptedConnection,
     ScriptedLlm,
     echo_text,
-    end_after,
-    fail_after,
-    never_answer,
-    resumption_handle,
-    said,
-    silence,
-    stall,
     talker,
     text_of,
     text_piece,
@@ -62,40 +44,6 @@ from .scripted_llm import (
     turn_complete,
     uses_tool,
 )
-
-SPEECH = tone(0.02, rate=16_000)
-QUIET = silence(0.02, rate=16_000)
-
-
-async def until(live: LiveSession, last: Callable[[LiveEvent], bool]) -> list[LiveEvent]:
-    """The events up to the first for which ``last`` holds, or all there are."""
-    seen: list[LiveEvent] = []
-    async for event in live.events():
-        seen.append(event)
-        if last(event):
-            break
-    return seen
-
-
-async def answer(live: LiveSession) -> list[LiveEvent]:
-    return await until(live, lambda event: isinstance(event, ModelTurnComplete))
-
-
-def texts(events: list[LiveEvent]) -> str:
-    return "".join(one.text for one in events if isinstance(one, AgentText))
-
-
-def failures(events: list[LiveEvent]) -> list[tuple[str, bool]]:
-    return [(one.code, one.retryable) for one in events if isinstance(one, AgentFailed)]
-
-
-def say(live: LiveSession) -> None:
-    """A spoken turn of 200 ms and the silence after it."""
-    for _ in range(10):
-        live.send_audio(SPEECH)
-    for _ in range(20):
-        live.send_audio(QUIET)
-
 
 # A call ---------------------------------------------------------------------
 
@@ -317,340 +265,6 @@ async def test_agent_that_takes_over_is_told(llm: ScriptedLlm) -> None:
     assert failures(seen) == []
 
 
-# Tools ------------------------------------------------------------------------
-
-
-async def test_tool_that_raises_is_answered_and_the_call_goes_on(llm: ScriptedLlm) -> None:
-    """The model learns that it failed, not what the exception says."""
-
-    def explode() -> dict[str, str]:
-        raise RuntimeError("secret")
-
-    llm.scripts = [uses_tool("explode")]
-    async with serve_agent(agent_of(llm, tools=[explode])) as server, server.call() as live:
-        for _ in range(2):
-            live.send_text("go")
-            events = await answer(live)
-            assert (
-                ToolReturned(
-                    next(one.id for one in events if isinstance(one, ToolCalled)),
-                    "explode",
-                    {"error": "The tool explode failed."},
-                )
-                in events
-            )
-            assert failures(events) == []
-        assert server.metric('rtc_agent_errors_total{code="tool_failed"}') == 2
-    assert llm.connects == 1
-
-
-async def test_tool_error_callback_of_the_agent_comes_first(llm: ScriptedLlm) -> None:
-    """Ours answers only what nobody else does."""
-
-    def explode() -> dict[str, str]:
-        raise RuntimeError
-
-    def mend(**_: Any) -> dict[str, str]:
-        return {"mended": "yes"}
-
-    llm.scripts = [uses_tool("explode")]
-    agent = agent_of(llm, tools=[explode], on_tool_error_callback=mend)
-    async with serve_agent(agent) as server, server.call() as live:
-        live.send_text("go")
-        events = await answer(live)
-    assert [one.result for one in events if isinstance(one, ToolReturned)] == [{"mended": "yes"}]
-
-
-async def test_tool_that_does_not_exist_is_answered(llm: ScriptedLlm) -> None:
-    """A name that the model made up ends nothing."""
-    llm.scripts = [uses_tool("no_such_tool")]
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
-        live.send_text("go")
-        assert "no tool with that name" in texts(await answer(live))
-
-
-@pytest.mark.leaves_resources("the idle thread of the tools ends shortly after the runtime")
-async def test_blocking_tool_blocks_neither_the_loop_nor_another_call(llm: ScriptedLlm) -> None:
-    """A synchronous tool runs in a thread, an asynchronous one on the server's loop."""
-    started, release = threading.Event(), threading.Event()
-    loops: list[Any] = []
-
-    def block(tool_context: ToolContext) -> dict[str, str]:
-        started.set()
-        assert release.wait(10)
-        return {"session": tool_context.session.id, "thread": threading.current_thread().name}
-
-    async def look() -> dict[str, str]:
-        loops.append(asyncio.get_running_loop())
-        return {}
-
-    llm.scripts = [uses_tool("block"), uses_tool("look")]
-    async with serve_agent(agent_of(llm, tools=[block, look])) as server:
-        await server.runtime.sessions.open("user", "other")
-        async with server.call() as live:
-            live.send_text("go")
-            called = await until(live, lambda event: isinstance(event, ToolCalled))
-            await asyncio.to_thread(started.wait, 10)
-            other = server.runtime.open_live_session(
-                user_id="user", session_id="other", modality="text"
-            )
-            async with other:
-                other.send_text("go")
-                assert texts(await answer(other))
-            release.set()
-            events = called + await answer(live)
-    (result,) = [one.result for one in events if isinstance(one, ToolReturned)]
-    assert result["session"] == "session"
-    assert str(result["thread"]).startswith("tool")
-    assert loops == [asyncio.get_running_loop()]
-
-
-# Failures -----------------------------------------------------------------------
-
-
-def refused(status: int) -> InvalidStatus:
-    return InvalidStatus(Response(status, "no", Headers()))
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (APIError(1011, {"message": "secret"}), "agent_lost"),
-        (APIError(1008, {"message": "secret"}), "agent_refused"),
-        (APIError(429, {"message": "secret"}), "agent_busy"),
-        (ConnectionClosedError(None, None), "agent_lost"),
-        (refused(503), "agent_lost"),
-        (refused(403), "agent_refused"),
-        (OSError("secret"), "agent_unreachable"),
-        (TimeoutError("secret"), "agent_unreachable"),
-        (TypeError("secret"), "agent_failed"),
-        (ValueError("secret"), "agent_failed"),
-        (RuntimeError("secret"), "agent_failed"),
-        (asyncio.CancelledError("secret"), "agent_ended"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
-)
-@pytest.mark.parametrize("when", ["connect", "answer"])
-async def test_failure_is_told_in_words_and_the_agent_is_called_again(
-    llm: ScriptedLlm, error: BaseException, code: str, when: str
-) -> None:
-    """At the first connect as in the middle of an answer; a text typed meanwhile is kept."""
-    if when == "connect":
-        llm.connect_errors = [error]
-        llm.scripts = [echo_text]
-    else:
-        llm.scripts = [fail_after(error, "Once upon"), echo_text]
-    async with serve_agent(agent_of(llm)) as server, server.call("audio") as live:
-        seen = await until(live, lambda event: isinstance(event, AgentFailed))
-        live.send_text("hello")
-        assert texts(await answer(live)) == "You said: hello"
-        assert server.metric(f'rtc_agent_errors_total{{code="{code}"}}') == 1
-        assert server.metric("rtc_agent_reconnects_total") == 1
-    assert failures(seen) == [(code, True)]
-    failed = seen[-1]
-    assert isinstance(failed, AgentFailed)
-    assert "secret" not in failed.message
-    assert llm.connects == 2
-
-
-async def test_end_that_nobody_asked_for_is_a_failure(llm: ScriptedLlm) -> None:
-    """A generator that has ended is not mistaken for silence, nor spun on."""
-    llm.scripts = [end_after("Once"), echo_text]
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
-        seen = await until(live, lambda event: isinstance(event, AgentFailed))
-        live.send_text("hello")
-        await answer(live)
-    assert next(one for one in seen if not isinstance(one, ModelAway | ModelBack)) == AgentText(
-        "Once"
-    )
-    assert failures(seen) == [("agent_ended", True)]
-
-
-async def test_failures_without_progress_end_the_call_after_six(llm: ScriptedLlm) -> None:
-    """Beginnings of answers are no progress; the last failure is not retryable, then it ends."""
-    llm.scripts = [fail_after(OSError(), "Once upon")]
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
-        seen = [event async for event in live.events()]
-    assert failures(seen) == [("agent_unreachable", True)] * 5 + [("agent_unreachable", False)]
-    assert llm.connects == 6
-
-
-async def test_answer_to_its_end_forgives_the_failures_before(llm: ScriptedLlm) -> None:
-    """Only failures in a row count."""
-
-    async def one_answer(connection: ScriptedConnection) -> None:
-        connection.emit(text_piece("ok"), turn_complete())
-        connection.fail(OSError())
-
-    fail = fail_after(OSError())
-    llm.scripts = [fail, fail, fail, fail, fail, one_answer, fail, fail, fail, fail, echo_text]
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
-        seen = await answer(live)
-        while len(failures(seen)) < 10:
-            seen += await until(live, lambda event: isinstance(event, AgentFailed))
-        live.send_text("hello")
-        seen += await answer(live)
-    assert failures(seen) == [("agent_unreachable", True)] * 10
-
-
-def test_retry_delays_double_up_to_a_cap_and_are_jittered() -> None:
-    """0.25 s, 0.5 s, … 8 s, each shortened by up to half."""
-    longest = RetryRules(random=lambda: 1.0)
-    assert [longest.delay_s(n) for n in range(1, 8)] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    assert RetryRules(random=lambda: 0.0).delay_s(1) == 0.125
-
-
-async def test_model_that_accepts_and_crashes_is_not_redialled_without_limit(
-    llm: ScriptedLlm,
-) -> None:
-    """With a resumption handle ADK redials by itself, 100 times a second."""
-
-    async def crash(connection: ScriptedConnection) -> None:
-        connection.emit(resumption_handle("h"))
-        connection.fail(ConnectionClosedError(Close(1011, ""), None))
-
-    llm.scripts = [crash]
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
-        seen = [event async for event in live.events()]
-    assert failures(seen)[-1] == ("agent_failed", False)
-    assert llm.connects <= 8
-
-
-async def test_silent_reconnect_in_an_answer_is_told(llm: ScriptedLlm) -> None:
-    """ADK reconnects with its handle and says nothing: the rest of the answer is lost."""
-
-    async def drop(connection: ScriptedConnection) -> None:
-        connection.emit(resumption_handle("h"), text_piece("Once"))
-        connection.fail(ConnectionClosedError(Close(1011, ""), None))
-
-    llm.scripts = [drop, echo_text]
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
-        seen = await until(live, lambda event: isinstance(event, AgentFailed))
-        live.send_text("hello")
-        seen += await answer(live)
-        assert server.metric("rtc_agent_reconnects_total") == 1
-    assert failures(seen) == [("agent_reconnected", True)]
-    assert texts(seen) == "OnceYou said: hello"
-    assert llm.connects == 2
-
-
-async def test_silent_reconnect_between_answers_is_not_told(llm: ScriptedLlm) -> None:
-    """Nothing is lost, so nobody is bothered."""
-
-    async def drop(connection: ScriptedConnection) -> None:
-        text = await connection.receive_text()
-        connection.emit(resumption_handle("h"), text_piece(text), turn_complete())
-        connection.fail(ConnectionClosedError(Close(1011, ""), None))
-
-    llm.scripts = [drop, echo_text]
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
-        live.send_text("one")
-        seen = await answer(live)
-        live.send_text("two")
-        seen += await answer(live)
-    assert failures(seen) == []
-    assert texts(seen) == "oneYou said: two"
-
-
-async def test_audio_while_reconnecting_is_dropped_and_counted(llm: ScriptedLlm) -> None:
-    """Old speech is no use to the next run; text is."""
-    llm.connect_errors = [None, OSError()]
-
-    async def drop(connection: ScriptedConnection) -> None:
-        connection.fail(OSError())
-
-    llm.scripts = [drop, echo_text]
-    async with serve_agent(agent_of(llm)) as server, server.call("audio") as live:
-        await until(live, lambda event: isinstance(event, AgentFailed))
-        for _ in range(50):
-            live.send_audio(SPEECH)
-        live.send_text("hello")
-        await answer(live)
-        name = 'rtc_audio_dropped_seconds_total{direction="uplink",reason="reconnecting"}'
-        assert server.metric(name) == pytest.approx(1.0)
-    assert llm.connections[-1].audio_bytes == 0
-
-
-async def test_stalled_agent_gets_the_latest_audio_and_is_called_again(llm: ScriptedLlm) -> None:
-    """A model that takes nothing costs the oldest audio, and after a while its run."""
-    llm.scripts = [stall, echo_text]
-    async with serve_agent(agent_of(llm)) as server, server.call("audio") as live:
-        await llm.wait_connected()
-        for _ in range(250):
-            live.send_audio(SPEECH)
-        seen = await until(live, lambda event: isinstance(event, AgentFailed))
-        live.send_text("hello")
-        await answer(live)
-        name = 'rtc_audio_dropped_seconds_total{direction="uplink",reason="stalled"}'
-        assert server.metric(name) > 2.5
-    assert failures(seen) == [("agent_stalled", True)]
-
-
-async def test_sender_that_dies_in_silence_is_noticed(llm: ScriptedLlm) -> None:
-    """ADK's receiving goes on without it: the agent would speak on, deaf."""
-
-    class Mute(ScriptedConnection):
-        async def send_content(self, content: types.Content) -> None:
-            raise ValueError("secret")
-
-    llm.scripts = [never_answer, echo_text]
-    llm.connection_type = Mute
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
-        live.send_text("lost")
-        await llm.wait_connected()
-        llm.connection_type = ScriptedConnection
-        seen = await until(live, lambda event: isinstance(event, AgentFailed))
-        live.send_text("hello")
-        assert texts(await answer(live)) == "You said: hello"
-    assert failures(seen) == [("agent_failed", True)]
-
-
-async def test_session_service_that_fails_is_a_failure_of_the_run(llm: ScriptedLlm) -> None:
-    """The call is told, as of any other failure."""
-
-    class Broken(InMemorySessionService):
-        broken = False
-
-        async def get_session(self, **keys: Any) -> Any:
-            if self.broken:
-                raise OSError("secret")
-            return await super().get_session(**keys)
-
-    llm.scripts = [echo_text]
-    service = Broken()
-    async with serve_agent(agent_of(llm), service=service) as server:
-        service.broken = True
-        async with server.call() as live:
-            seen = await until(live, lambda event: isinstance(event, AgentFailed))
-            service.broken = False
-            live.send_text("hello")
-            assert texts(await answer(live)) == "You said: hello"
-    assert failures(seen) == [("agent_unreachable", True)]
-
-
-async def test_history_that_ends_with_the_user_is_closed_before_a_new_call(
-    llm: ScriptedLlm,
-) -> None:
-    """Else the model would answer an old question that nobody waits for any more."""
-    taken = asyncio.Event()
-
-    async def take(connection: ScriptedConnection) -> None:
-        await connection.receive_text()
-        taken.set()
-
-    llm.scripts = [take, echo_text]
-    async with serve_agent(agent_of(llm)) as server:
-        async with server.call() as live:
-            live.send_text("What is the time?")
-            await taken.wait()
-        async with server.call() as live:
-            live.send_text("hello")
-            assert texts(await answer(live)) == "You said: hello"
-    history = llm.connections[1].history
-    assert [one.role for one in history] == ["user", "model"]
-    assert text_of(history[0]) == "What is the time?"
-
-
 # Modalities -----------------------------------------------------------------------
 
 
@@ -700,96 +314,6 @@ async def test_interrupt_reaches_models_that_can_be_told(llm: ScriptedLlm) -> No
             await until(live, lambda event: isinstance(event, AgentText))
             assert live.interrupt()
             await got.wait()
-
-
-# Ending ---------------------------------------------------------------------------
-
-
-async def test_close_is_bounded_though_the_agent_ignores_it(llm: ScriptedLlm) -> None:
-    """The run is cancelled after a while, and no task is left (the leak check sees to it)."""
-
-    class Deaf(ScriptedConnection):
-        async def close(self) -> None:
-            pass
-
-    llm.scripts = [never_answer]
-    llm.connection_type = Deaf
-    async with serve_agent(agent_of(llm)) as server:
-        async with server.call() as live:
-            await llm.wait_connected()
-        await live.close()
-        assert [event async for event in live.events()] == []
-
-
-async def test_close_ends_the_events_and_may_be_called_twice(llm: ScriptedLlm) -> None:
-    """Also while somebody reads, and while the agent answers."""
-    llm.scripts = [talker(seconds=60)]
-    async with serve_agent(agent_of(llm)) as server:
-        live = server.call("audio")
-        async with live:
-            live.send_text("go")
-            reader = asyncio.ensure_future(until(live, lambda _: False))
-            await until(live, lambda event: isinstance(event, AgentAudio))
-            await asyncio.gather(live.close(), live.close())
-            await reader
-            live.send_text("too late")
-            live.send_audio(SPEECH)
-        await live.close()
-
-
-@pytest.mark.parametrize("scripts", [[stall], [fail_after(OSError())], [never_answer]])
-async def test_close_in_any_state_leaves_nothing(llm: ScriptedLlm, scripts: list[Any]) -> None:
-    """Stalled, between two runs, or listening."""
-    llm.scripts = scripts
-    slow = RetryRules(first_delay_s=60.0, close_s=0.3)
-    async with serve_agent(agent_of(llm), retry=slow) as server, server.call("audio") as live:
-        await llm.wait_connected()
-        live.send_audio(SPEECH)
-        await asyncio.sleep(0)
-
-
-async def test_close_at_once_leaves_nothing(llm: ScriptedLlm) -> None:
-    """A call that ends before the model was reached."""
-    llm.scripts = [never_answer]
-    async with serve_agent(agent_of(llm)) as server, server.call():
-        pass
-
-
-async def test_cancelled_call_leaves_nothing(llm: ScriptedLlm) -> None:
-    """The call's task is cancelled in the middle of an answer."""
-    llm.scripts = [talker(seconds=60)]
-    speaking = asyncio.Event()
-
-    async with serve_agent(agent_of(llm)) as server:
-
-        async def call() -> None:
-            async with server.call("audio") as live:
-                live.send_text("go")
-                async for _ in live.events():
-                    speaking.set()
-
-        task = asyncio.ensure_future(call())
-        await speaking.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-
-async def test_events_that_nobody_reads_do_not_hinder_the_end(llm: ScriptedLlm) -> None:
-    """A full queue is emptied when the session closes."""
-
-    flooded = asyncio.Event()
-
-    async def flood(connection: ScriptedConnection) -> None:
-        for n in range(3000):
-            connection.emit(said(str(n)))
-        while not live._events.full():  # noqa: ASYNC110  (there is no event for it)
-            await asyncio.sleep(0)
-        flooded.set()
-
-    llm.scripts = [flood]
-    async with serve_agent(agent_of(llm)) as server, server.call("audio") as live:
-        await flooded.wait()
 
 
 # The runtime ------------------------------------------------------------------------
