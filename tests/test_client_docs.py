@@ -9,6 +9,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 CLIENT = CHECKOUT / "web" / "client"
 DOCUMENT = (CHECKOUT / "docs" / "client.md").read_text()
 CALL = (CLIENT / "call.js").read_text()
+LINE = (CLIENT / "line.js").read_text()
+VIDEO = (CLIENT / "video.js").read_text()
 ALL = "\n".join(path.read_text() for path in sorted(CLIENT.glob("*.js")))
 
 
@@ -70,19 +72,35 @@ def test_events_are_those_that_the_call_tells_of() -> None:
 
 
 def test_problems_are_those_that_the_library_makes() -> None:
-    """By name, by HTTP status, by what the browser says of the microphone, by ``goaway``."""
+    """By name, by HTTP status, by what the browser says of a device, by ``goaway``."""
     made = set(re.findall(r'new CallProblem\(\s*"(\w+)"', ALL))
-    for table in re.findall(r"const CODES = Object\.freeze\(\{(.*?)\}\)", ALL, re.S):
+    for table in tables(ALL.replace(VIDEO, "")):
         made |= set(re.findall(r'"(\w+)"', table))
     (reasons,) = re.findall(r'type: "goaway", reason: (.*?),\s*\*?\s*seconds', ALL, re.S)
     made |= set(re.findall(r'"(\w+)"', reasons))
     made |= {"lost", "never_connected", "microphone_failed", "server_error", "refused"}
     for code in made:
         assert f'"{code}"' in ALL
-    assert first_column("Problems") == made
+    assert first_column("Problems") == made | problems_of_video()
+
+
+def tables(code: str) -> list[str]:
+    """What the browser or the server says, as the last part of a problem's code or all of it."""
+    return re.findall(r"const CODES = Object\.freeze\(\{(.*?)\}\)", code, re.S)
+
+
+def problems_of_video() -> set[str]:
+    """They are put together of what was to be opened, and of why it was not."""
+    (table,) = tables(VIDEO)
+    whys = {*re.findall(r'"(\w+)"', table), "failed"}
+    assert 'CODES[name] ?? "failed"' in VIDEO
+    whats = set(re.findall(r'named\("(\w+)"', VIDEO))
+    assert whats == {"camera", "screen"}
+    made = {f"{what}_{why}" for what in whats for why in whys}
+    return made | {"_".join(both) for both in re.findall(r'problem\("(\w+)", "(\w+)"\)', VIDEO)}
 
 
 def test_lines_are_those_of_the_code() -> None:
-    (values,) = re.findall(r"Line = Object\.freeze\(\{(.*?)\}\)", CALL, re.S)
+    (values,) = re.findall(r"Line = Object\.freeze\(\{(.*?)\}\)", LINE, re.S)
     (row,) = re.findall(r"^\| `status` \| `line` \((.*?)\)", section("Events"), re.M)
     assert re.findall(r'"(\w+)"', values) == re.findall(r"`(\w+)`", row)

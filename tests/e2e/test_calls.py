@@ -13,6 +13,7 @@ import pytest
 from google.adk.tools.tool_context import ToolContext
 
 from rtc_server.peer.connection import PeerConnection
+from rtc_server.peer.uplink import BURST_S, OVERRATE
 from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import (
     ScriptedConnection,
@@ -429,7 +430,8 @@ async def test_a_flood_of_microphone_messages_is_dropped_beyond_real_time() -> N
         await caller.client.next_message("pong")
         flood = 'rtc_audio_dropped_seconds_total{direction="uplink",reason="flood"}'
         taken_s = 30 - (await server.metrics())[flood]
-        assert 6 <= taken_s <= 10 + (time.monotonic() - began)
+        # All that time the server's budget has grown, however slow this machine is.
+        assert 6 <= taken_s <= BURST_S + OVERRATE * (time.monotonic() - began)
         assert server.llm.connections[0].audio_bytes <= taken_s * 32_000
 
 
