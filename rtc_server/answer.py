@@ -1,7 +1,7 @@
 """One answer of the agent: who asked for it, when each part of it came and left.
 
-Plain data with the arithmetic of the contract's timings; ``conversation.py`` decides
-when an answer begins and ends.
+Plain data with the arithmetic of the contract's timings; ``turns.py`` decides when
+an answer begins and ends.
 """
 
 from __future__ import annotations

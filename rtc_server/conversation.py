@@ -1,7 +1,7 @@
 """The turn-taking of one call, as plain code: events in, messages and commands out.
 
-It decides where an answer begins and ends, what was heard of it, what the agent is
-doing and how long the user waited, whatever order of events the model has:
+It and its parts decide where an answer begins and ends, what was heard of it, what the
+agent is doing and how long the user waited, whatever order of events the model has:
 
 * Gemini says ``interrupted`` and then ``turn_complete`` of the same answer;
   ``CascadeLive`` says only ``interrupted``.
@@ -41,7 +41,6 @@ __all__ = ["Conversation", "ConversationRules"]
 
 StateName = Literal["initializing", "listening", "thinking", "speaking"]
 
-
 _AGENT_TIMEOUT = Error(
     code="agent_timeout",
     message="The agent does not answer. You can go on, or ask again.",
@@ -59,7 +58,7 @@ class Conversation:
     """See the module. ``now`` is in monotonic seconds throughout.
 
     Args:
-        playout: where the agent's audio goes; this object alone writes and flushes it.
+        playout: where the agent's audio goes; this object and its parts alone write and flush it.
         rules: what the operator decided.
         uplink_ms: asked when an answer's timings are told: how long the last uplink
             packet took to the agent, in milliseconds.
@@ -87,6 +86,7 @@ class Conversation:
     _on_wire: bool = False
     _queued: deque[str] = field(default_factory=deque)
     _out: list[Action] = field(default_factory=list)
+    """What is to be done, in order; the turns write to it, too."""
 
     def __post_init__(self) -> None:
         self._absence = Absence(self.playout, self.rules.away_notice)

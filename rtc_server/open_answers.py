@@ -1,7 +1,7 @@
 """The answers that are not over: the one that the model gives, and those that still play.
 
 An answer is complete for the model long before it is for the listener, so several may be
-open.  Nothing here awaits; ``conversation.py`` decides when an answer begins, is complete or is
+open.  Nothing here awaits; ``turns.py`` decides when an answer begins, is complete or is
 interrupted.
 """
 
