@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 from .errors import CallEndedEarly, HarnessError
 
 __all__ = ["CallerTools", "ClientTool", "Decide", "read_client_tools"]
+
+logger = logging.getLogger(__name__)
 
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -47,7 +50,7 @@ class CallerTools:
 
     Args:
         tools: what can be run.
-        decide: says yes or no; without one it is no.
+        decide: says yes or no; without one, and where it raises, it is no.
     """
 
     def __init__(self, tools: Sequence[ClientTool] = (), decide: Decide | None = None) -> None:
@@ -111,17 +114,21 @@ class CallerTools:
             if inspect.isawaitable(result):
                 result = await result
             outcome = {"result": result if isinstance(result, dict) else {"result": result}}
-            json.dumps(outcome)
+            json.dumps(outcome, allow_nan=False)
         except Exception as error:  # whatever a caller's tool raises: the agent is told
             outcome = {"error": str(error) or type(error).__name__}
         self._answer({"type": "client_tool_result", "id": id, **outcome})
 
     async def _confirm(self, id: str, message: Mapping[str, Any]) -> None:
         agreed: Any = False
-        if self._decide is not None:
-            agreed = self._decide(message)
-            if inspect.isawaitable(agreed):
-                agreed = await agreed
+        try:
+            if self._decide is not None:
+                agreed = self._decide(message)
+                if inspect.isawaitable(agreed):
+                    agreed = await agreed
+        except Exception:  # whatever a caller's function raises: nobody has agreed
+            agreed = False
+            logger.exception("nobody could decide about %s: the answer is no", message.get("name"))
         self._answer({"type": "confirm", "id": id, "confirmed": agreed is True})
 
     def _answer(self, message: Mapping[str, Any]) -> None:

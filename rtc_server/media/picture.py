@@ -62,23 +62,24 @@ class Picture(NamedTuple):
     height: int
 
 
-def decode_picture(mime_type: str, data: bytes) -> VideoFrame:
-    """Decode a JPEG, PNG or WebP file.
+def decode_picture(mime_type: str, data: bytes, *, max_pixels: int = MAX_PIXELS) -> VideoFrame:
+    """Decode a JPEG, PNG or WebP file, as it lies there: :func:`fit_jpeg` makes more of it.
 
-    Upright, as its Exif orientation says; what is transparent is white.
+    Args:
+        max_pixels: no more than :data:`MAX_PIXELS`.
 
     Raises:
-        PictureError: it is none, or has more than :data:`MAX_PIXELS`.
+        PictureError: it is none, or has more than ``max_pixels``.
     """
     name = _STILL.get(mime_type)
     if name is None:
         raise PictureError(f"{mime_type} is no kind of picture that is taken")
     if mime_type == "image/jpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
         raise PictureError("it ends early")  # FFmpeg would fill up what is missing with grey
-    frames = _decode(_open_decoder(name), [data])
+    frames = _decode(_open_decoder(name, max_pixels), [data])
     if not frames:
         raise PictureError("there is no picture in it")
-    return _upright(_opaque(frames[0]))
+    return frames[0]
 
 
 class VideoDecoder:
@@ -111,6 +112,8 @@ def fit_jpeg(
 ) -> Picture:
     """Write a picture as JPEG within bounds; it is never enlarged.
 
+    It is set upright, as its Exif orientation says, and on white where it is transparent.
+
     Args:
         longest_px: no side is longer; the proportions stay.
         max_bytes: quality is lowered until the file has no more; if the lowest is not
@@ -121,6 +124,7 @@ def fit_jpeg(
         PictureError: it cannot be converted.
     """
     longest = max(2, longest_px)
+    frame = _plain(frame, longest)
     while True:
         width, height = _fitted(frame.width, frame.height, longest)
         try:
@@ -168,10 +172,10 @@ def _encode(frame: VideoFrame, quality: int) -> bytes:
     return b"".join(bytes(one) for one in (*encoder.encode(frame), *encoder.encode(None)))
 
 
-def _open_decoder(name: str) -> VideoCodecContext:
+def _open_decoder(name: str, max_pixels: int = MAX_PIXELS) -> VideoCodecContext:
     decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     decoder.thread_count = 1
-    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.options = {"max_pixels": str(max_pixels)}
     return decoder
 
 
@@ -191,19 +195,31 @@ def _decode(decoder: VideoCodecContext, pieces: list[bytes]) -> list[VideoFrame]
     return frames
 
 
-def _opaque(frame: VideoFrame) -> VideoFrame:
-    """On white where it is transparent: what lies beneath is mostly black, and so is writing."""
-    if not any(one.is_alpha for one in frame.format.components):
+def _plain(frame: VideoFrame, longest: int) -> VideoFrame:
+    """Upright and opaque.
+
+    It is made small before: in NumPy a pixel takes many times what FFmpeg takes for it, and a
+    picture that says that it is huge is a few kilobytes.
+    """
+    turns = round(frame.rotation / 90) % 4
+    if not turns and not _has_alpha(frame):
         return frame
-    rgba = cast(NDArray[np.uint8], frame.to_ndarray(format="rgba"))
+    width, height = _fitted(frame.width, frame.height, longest)
+    try:
+        small = frame.reformat(width, height, "rgba", interpolation="AREA", threads=1)
+        rgb = _on_white(small.to_ndarray())
+    except (av.FFmpegError, ValueError, MemoryError):
+        raise PictureError("the picture cannot be converted") from None
+    return VideoFrame.from_ndarray(np.ascontiguousarray(np.rot90(rgb, turns)), format="rgb24")
+
+
+def _has_alpha(frame: VideoFrame) -> bool:
+    """A palette has it in its colours."""
+    return frame.format.name == "pal8" or any(one.is_alpha for one in frame.format.components)
+
+
+def _on_white(rgba: NDArray[Any]) -> NDArray[np.uint8]:
+    """What lies beneath is mostly black, and so is writing."""
     alpha = rgba[..., 3:].astype(np.uint16)
     mixed = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return VideoFrame.from_ndarray(mixed.astype(np.uint8), format="rgb24")
-
-
-def _upright(frame: VideoFrame) -> VideoFrame:
-    turns = round(frame.rotation / 90) % 4
-    if not turns:
-        return frame
-    rgb: NDArray[Any] = frame.to_ndarray(format="rgb24")
-    return VideoFrame.from_ndarray(np.ascontiguousarray(np.rot90(rgb, turns)), format="rgb24")
+    return mixed.astype(np.uint8)

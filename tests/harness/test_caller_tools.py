@@ -59,6 +59,7 @@ async def test_what_goes_wrong_is_told_to_the_agent() -> None:
     for tools, words in (
         ([beep(fail)], "no loudspeaker"),
         ([beep(lambda args: {"x": object()})], "not JSON serializable"),
+        ([beep(lambda args: {"x": float("nan")})], "not JSON compliant"),
         ([], "no such tool"),
     ):
         sent = Sent()
@@ -79,6 +80,22 @@ async def test_a_question_is_answered_by_who_decides_and_else_with_no(agreed: bo
     sent.opened(decide=None if agreed is None else decide).on_message(ASK)
     assert await sent.messages.get() == {"type": "confirm", "id": "a", "confirmed": bool(agreed)}
     assert seen == ([] if agreed is None else [ASK])
+
+
+async def test_a_decision_that_fails_is_a_no_and_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Else the agent would wait for it as long as it waits for a person."""
+
+    async def decide(message: Mapping[str, Any]) -> bool:
+        raise KeyError("euros")
+
+    sent = Sent()
+    sent.opened(decide=decide).on_message(ASK)
+    async with asyncio.timeout(5):
+        assert await sent.messages.get() == {"type": "confirm", "id": "a", "confirmed": False}
+    assert "pay" in caplog.text
+    assert "KeyError" in caplog.text
 
 
 @pytest.mark.parametrize("phase", ["cancelled", "result"])

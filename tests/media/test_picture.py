@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
+import tracemalloc
 import zlib
 from fractions import Fraction
 
@@ -46,6 +47,22 @@ def encoded(codec: str, pixels: RGB, pixel_format: str, pix_fmt: str) -> bytes:
 
 def pixel(frame: VideoFrame, x: int, y: int) -> list[int]:
     return [int(one) for one in frame.to_ndarray(format="rgb24")[y, x]]
+
+
+def shown(mime_type: str, data: bytes) -> VideoFrame:
+    """What the agent would see of a picture that came as a message."""
+    picture = fit_jpeg(decode_picture(mime_type, data), longest_px=1024)
+    return decode_picture("image/jpeg", picture.jpeg)
+
+
+def png(size: tuple[int, int], kind: tuple[int, int], *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file; ``kind``: bits of a sample, and how colours are written."""
+    header = struct.pack(">IIBBBBB", *size, *kind, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, body in ((b"IHDR", header), *chunks, (b"IEND", b"")):
+        check = struct.pack(">I", zlib.crc32(name + body))
+        data += struct.pack(">I", len(body)) + name + body + check
+    return data
 
 
 FILES = {
@@ -92,9 +109,38 @@ def test_what_is_transparent_is_white() -> None:
     """Black writing on nothing would be black on black."""
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[:32, :, 3] = 255
-    frame = decode_picture("image/png", encoded("png", pixels, "rgba", "rgba"))
-    assert pixel(frame, 5, 5) == [0, 0, 0]
-    assert pixel(frame, 5, 60) == [255, 255, 255]
+    seen = shown("image/png", encoded("png", pixels, "rgba", "rgba"))
+    assert pixel(seen, 5, 5) == pytest.approx([0, 0, 0], abs=4)
+    assert pixel(seen, 5, 60) == pytest.approx([255, 255, 255], abs=4)
+
+
+def test_what_is_transparent_in_a_palette_is_white() -> None:
+    """Where PNG has a list of what each colour lets through."""
+    rows = zlib.compress((b"\0" + bytes(64)) * 32 + (b"\0" + b"\1" * 64) * 32)
+    data = png((64, 64), (8, 3), (b"PLTE", bytes(6)), (b"tRNS", b"\xff\0"), (b"IDAT", rows))
+    seen = shown("image/png", data)
+    assert pixel(seen, 5, 5) == pytest.approx([0, 0, 0], abs=4)
+    assert pixel(seen, 5, 60) == pytest.approx([255, 255, 255], abs=4)
+
+
+def test_a_large_picture_is_made_small_before_it_is_put_on_white_and_turned() -> None:
+    """A file of a few kilobytes would else take hundreds of megabytes."""
+    rows = zlib.compress(bytes((4096 * 4 + 1) * 4096), 1)
+    data = png((4096, 4096), (8, 6), (b"IDAT", rows))
+    tracemalloc.start()  # of Python's and NumPy's memory; FFmpeg's is that of the pixels
+    try:
+        fit_jpeg(decode_picture("image/png", data), longest_px=512)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 512 * 512 * 4 * 8
+
+
+def test_a_picture_of_more_pixels_than_are_taken_is_refused() -> None:
+    data = FILES["image/png"]  # of 400 x 300
+    assert decode_picture("image/png", data, max_pixels=2 * 400 * 300).width == 400
+    with pytest.raises(PictureError):
+        decode_picture("image/png", data, max_pixels=400 * 300 - 1)
 
 
 @pytest.mark.parametrize(
@@ -109,23 +155,14 @@ def test_a_photograph_is_upright(
     exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 1) + entry + bytes(4)
     jpeg = FILES["image/jpeg"]
     jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
-    frame = decode_picture("image/jpeg", jpeg)
+    frame = shown("image/jpeg", jpeg)
     assert (frame.width, frame.height) == size
     assert pixel(frame, *red_at) == pytest.approx([250, 10, 20], abs=8)
 
 
 def bomb(side: int) -> bytes:
     """A PNG of a few kilobytes that says it is ``side`` squared."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    rows = zlib.compress(bytes(side * 3 + 1) * 10)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
+    return png((side, side), (8, 2), (b"IDAT", zlib.compress(bytes(side * 3 + 1) * 10)))
 
 
 @pytest.mark.parametrize(
