@@ -36,8 +36,7 @@ from .sessions.session_store import SessionStore
 from .sessions.written_behind_sessions import WriteRules, WrittenBehindSessions
 from .tools.caller_questions import CallerQuestions
 from .tools.confirmation import ask_the_caller
-from .tools.tool_errors import answer_tool_errors
-from .tools.tool_limits import bound_tools
+from .tools.tool_limits import answer_tool_errors, bound_tools
 from .tools.tool_watch import watch_tools
 from .warm_up import run_no_model
 

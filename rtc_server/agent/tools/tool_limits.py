@@ -3,6 +3,7 @@
 ADK waits for a tool inside of its receive loop, for ever, and takes only an ``Exception`` for a
 failure of the tool: a ``SystemExit`` would end the server, a ``CancelledError`` the run.  So a
 tool's ``run_async`` is wrapped, by a callback that comes after the agent's own, once for each tool.
+The model is told that the tool failed, and the call goes on.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from google.adk.agents.llm_agent import LlmAgent
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
-__all__ = ["ToolFailed", "ToolTookTooLong", "bound_tools"]
+__all__ = ["ToolFailed", "ToolTookTooLong", "answer_tool_errors", "bound_tools"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,34 @@ def bound_tools(agent: LlmAgent, seconds: float) -> None:
             _bound(tool, seconds)
 
     agent.before_tool_callback = [*agent.canonical_before_tool_callbacks, before]
+
+
+def answer_tool_errors(agent: LlmAgent, on_error: Callable[[str], None]) -> None:
+    """Answer for a tool of ``agent`` that raises, after the agent's and the app's own callbacks.
+
+    What the exception says stays in the log: the model would speak it.
+
+    Args:
+        agent: gets one more ``on_tool_error_callback``, at the end.
+        on_error: is given a code for every error answered here.
+    """
+
+    def answer(
+        tool: BaseTool, args: dict[str, Any], tool_context: ToolContext, error: Exception
+    ) -> dict[str, Any] | None:
+        if isinstance(error, asyncio.CancelledError):
+            return None
+        if type(tool) is BaseTool:
+            return None  # the model made the name up: ADK tells it which tools there are
+        if isinstance(error, ToolTookTooLong):
+            logger.error("the tool %s took too long", tool.name)
+            on_error("tool_timeout")
+            return {"error": f"The tool {tool.name} took too long and was given up."}
+        logger.error("the tool %s failed", tool.name, exc_info=error)
+        on_error("tool_failed")
+        return {"error": f"The tool {tool.name} failed."}
+
+    agent.on_tool_error_callback = [*agent.canonical_on_tool_error_callbacks, answer]
 
 
 def _bound(tool: BaseTool, seconds: float) -> None:
