@@ -173,6 +173,13 @@ class LiveInput:
 
     def start_over(self) -> None:
         """The run is over: what only it could use is dropped and counted, the rest waits."""
-        self._is_activity_open = self._is_interrupting = False
         self._send_waiting_audio()  # to be dropped and counted with the rest
         self.queue.start_over()
+        self.connects_again()
+
+    def connects_again(self) -> None:
+        """The next connection knows of no activity: one with which the user talks begins anew."""
+        is_talking = self._is_activity_open and not self._is_interrupting
+        self._is_activity_open, self._is_interrupting = is_talking, False
+        if is_talking:
+            self._put(self.queue.send_activity_start)

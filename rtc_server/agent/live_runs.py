@@ -417,6 +417,7 @@ class LiveRuns:
 
     async def _reconnecting(self) -> None:
         self._link.state = LinkState.RECONNECTING
+        self._input.connects_again()
         await self._end_interruption()
         self._metrics.agent_reconnects.inc()
         self._count.failed(self._now())

@@ -1,0 +1,109 @@
+"""Push-to-talk over a connection that is lost: the next one knows nothing of what was pressed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from google.adk.agents.llm_agent import LlmAgent
+from google.adk.models.google_llm import Gemini
+
+from rtc_server.agent.agent_runtime import AgentRuntime
+from rtc_server.agent.live_session import LiveSession
+from rtc_server.agent.loader import LoadedAgent
+from rtc_server.metrics import Metrics
+from rtc_server.settings import Settings
+from tests.waiting import until
+
+from .conftest import FAST
+from .gemini_stand_in import Connection, Script, gemini_stand_in
+from .scripted_llm import tone
+
+OFF = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
+PIECE = tone(0.02, rate=16_000)
+
+
+class Dropped:
+    """A call by push-to-talk whose first connection is dropped at an activity."""
+
+    def __init__(self, *, resumable: bool) -> None:
+        self.resumable = resumable
+        self.complete = asyncio.Event()
+        self.got: list[str] = []
+        """What the second connection is sent."""
+
+    async def first(self, connection: Connection) -> None:
+        """It may be resumed within the run, or is followed by another run."""
+        await connection.accept()
+        if self.resumable:
+            await connection.handle("one")
+        while "activityStart" not in await connection.receive("realtime_input"):
+            pass
+        await connection.refuse(1011)
+
+    async def second(self, connection: Connection) -> None:
+        """Goes on to the end of an activity."""
+        await connection.accept()
+        while True:
+            for kind in await connection.receive("realtime_input"):
+                if kind not in self.got:
+                    self.got.append(kind)
+                if kind == "activityEnd":
+                    self.complete.set()
+
+
+@pytest.fixture(params=[True, False], ids=["within a run", "in the next run"])
+def dropped(request: pytest.FixtureRequest) -> Dropped:
+    return Dropped(resumable=request.param)
+
+
+async def talk(
+    dropped: Dropped, press: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in ``press`` is done before the connection is lost; afterwards the user talks."""
+    agent = LlmAgent(name="talker", model="gemini-2.5-flash-live-stand-in")
+    scripts: list[Script] = [dropped.first, dropped.second]
+    async with gemini_stand_in(scripts, tmp_path, monkeypatch) as connections:
+        loaded = LoadedAgent.from_object("talker", agent)
+        runtime = AgentRuntime(loaded, Settings(run_config=OFF), Metrics(), retry=FAST)
+        async with runtime:
+            await runtime.sessions.open("user", "session")
+            opened = runtime.open_live_session(
+                user_id="user", session_id="session", modality="audio"
+            )
+            async with opened as live:
+                await _connected(live, connections, 1)
+                if "interrupt" in press:
+                    assert live.interrupt()
+                if "button" in press:
+                    assert live.send_activity("start")
+                await _connected(live, connections, 2)
+                if "button" not in press:
+                    assert live.send_activity("start")
+                live.send_audio(PIECE)
+                assert live.send_activity("end")
+                await dropped.complete.wait()
+            assert isinstance(agent.model, Gemini)
+            await agent.model.api_client.aio.aclose()
+            await agent.model._live_api_client.aio.aclose()
+
+
+async def _connected(live: LiveSession, connections: list[Connection], count: int) -> None:
+    await until(lambda: len(connections) == count and live.takes_frames)
+
+
+async def test_button_pressed_after_an_interruption_and_a_reconnect_is_told(
+    dropped: Dropped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The activity that interrupted was the old connection's; this one is told from its start."""
+    await talk(dropped, ["interrupt"], tmp_path, monkeypatch)
+    assert dropped.got == ["activityStart", "mediaChunks", "activityEnd"]
+
+
+async def test_button_held_over_a_reconnect_goes_on(
+    dropped: Dropped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the user says from then on is a turn with a beginning and an end."""
+    await talk(dropped, ["button"], tmp_path, monkeypatch)
+    assert dropped.got == ["activityStart", "mediaChunks", "activityEnd"]
