@@ -35,7 +35,6 @@ __rtcp_task, __rtcp_exited``
 ``Connection._check_periodic, ._check_list``          DTLS begins when ICE is through
 ``Connection._query_consent_task``                    no task is left of a quick hang-up
 ``RTCRtpSender._handle_rtcp_packet``, ``._ssrc``      what the peer says that it lost
-``ice.CONSENT_FAILURES, ice.CONSENT_INTERVAL``        a vanished peer is noticed in time
 ``ice.get_host_addresses``                            asked of the kernel: four times cheaper
 ====================================================  =====================================
 """
@@ -96,11 +95,6 @@ datagram stays under 1280 bytes."""
 CHECK_INTERVAL_S = 0.02
 """The pace of ICE's checks: aioice's own (RFC 8445 section 14.2 says 50 ms or less)."""
 
-CONSENT_INTERVAL_S = 2.5
-CONSENT_FAILURES = 4
-"""Consent is asked about every 2.5 s and waited for 0.5 s: a peer that vanished is given up
-after 10 to 14 s, a network that was away for less is survived (RFC 7675 allows 30 s)."""
-
 MAX_SOURCES = 16
 """SSRCs of which statistics are kept; a receiver report has room for 31 (RFC 3550, 6.4.2)."""
 
@@ -144,8 +138,6 @@ def configure_process() -> None:
     if ice.get_host_addresses is _aioice_host_addresses:  # and nobody else's, in a test
         ice.get_host_addresses = host_addresses
     sctp_module.USERDATA_MAX_LENGTH = SCTP_USER_DATA_BYTES
-    ice.CONSENT_INTERVAL = CONSENT_INTERVAL_S  # type: ignore[assignment]
-    ice.CONSENT_FAILURES = CONSENT_FAILURES
 
 
 # --------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from ..media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from ..messages import ClientMessage, ServerMessage
 from ..metrics import Metrics
 from ..settings import Settings
-from . import aiortc_fast_path, aiortc_internals
+from . import aiortc_fast_path, aiortc_internals, aiortc_liveness
 from .aiortc_video import MAX_VIDEO_BITRATE, VideoIntake
 from .answer_sdp import compose_answer
 from .data_channel import DataChannel
@@ -44,6 +44,11 @@ CLOSE_TIMEOUT_S = 2.0
 """How long an orderly close may take before tasks and sockets are closed by force."""
 
 _FORCE_TIMEOUT_S = 0.5
+
+LONE_END_S = 1.0
+"""A peer that hangs up ends the association first and DTLS at once after it; when DTLS is still
+up after this time, the messages are gone and the call is lost."""
+
 _NO_PORT_RETRY_S = 5
 
 
@@ -120,6 +125,7 @@ class PeerConnection:
         self._connected = asyncio.Event()
         self._ended = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
+        self._lone_end: asyncio.TimerHandle | None = None
 
         # Never None: that would mean somebody else's STUN server, and a wait for it.
         # Where all is one bundle, no transport is made for a section that will not have one.
@@ -211,6 +217,8 @@ class PeerConnection:
                 self._intake = aiortc_fast_path.RtpIntake(receiver, self.uplink.on_packet)
         if pc.sctp is not None:
             aiortc_internals.bound_reassembly(pc.sctp)
+            aiortc_liveness.lose_what_cannot_be_sent(pc.sctp)
+            aiortc_liveness.watch_association(pc.sctp, self._on_association_end)
         if self.video is not None:
             self._video_intake = self._take_video(self.video)
         aiortc_internals.share_ssl_context(pc)
@@ -219,6 +227,7 @@ class PeerConnection:
                 transport, self._settings.udp_ports, self._intake_of(transport)
             )
             aiortc_internals.end_checks_at_once(transport)
+            aiortc_liveness.ask_for_consent(transport)
             transport.on("statechange", self._on_transport_state)
         await pc.setLocalDescription(await pc.createAnswer())
         return compose_answer(
@@ -347,6 +356,8 @@ class PeerConnection:
 
     async def _close(self) -> None:
         self._end(Outcome.HANGUP)
+        if self._lone_end is not None:
+            self._lone_end.cancel()
         if self.uplink is not None:
             self.uplink.close()
         if self.video is not None:
@@ -391,6 +402,11 @@ class PeerConnection:
         elif states == {"connected"} and self._state is _State.CONNECTING:
             self._state = _State.CONNECTED
             self._connected.set()
+
+    def _on_association_end(self) -> None:
+        if self._close_task is None and self._state is _State.CONNECTED:
+            loop = asyncio.get_running_loop()
+            self._lone_end = loop.call_later(LONE_END_S, self._end, Outcome.LOST)
 
     def _on_connect_failure(self, problem: BaseException) -> None:
         if self._close_task is None:

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from aioice import ice
 
+from rtc_server.peer import aiortc_liveness
 from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import ScriptedConnection, ScriptedLlm, talker
 from tests.e2e.server import Caller, Server
@@ -106,7 +106,7 @@ async def settle(server: Server) -> None:
 @pytest.fixture
 def quick_consent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A vanished peer is noticed in a second instead of twelve."""
-    monkeypatch.setattr(ice, "CONSENT_INTERVAL", 0.3)
+    monkeypatch.setattr(aiortc_liveness, "CONSENT_INTERVAL_S", 0.3)
 
 
 @pytest.fixture

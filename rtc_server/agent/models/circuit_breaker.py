@@ -33,8 +33,14 @@ class BreakerRules:
     first_pause_s: float = 1.0
     """From the opening to the first probe; doubled by each probe that fails."""
 
+    early_pause_s: float = 5.0
+    """No pause is longer while the model has been down for …"""
+
+    early_s: float = 60.0
+    """… less than this: most outages are short, and one connection costs nothing."""
+
     max_pause_s: float = 30.0
-    """No pause is longer."""
+    """No pause is longer after that."""
 
     proof_s: float = 0.5
     """A connection that held this long, or on which the model said something, succeeded."""
@@ -51,9 +57,12 @@ class BreakerRules:
     random: Callable[[], float] = random.random
     """From 0 to 1; a pause is shortened by up to half of it."""
 
-    def pause_s(self, probes: int) -> float:
-        """The pause after so many probes that failed."""
-        longest = min(self.max_pause_s, self.first_pause_s * 2.0 ** min(probes, 16))
+    def pause_s(self, probes: int, down_s: float = 0.0) -> float:
+        """The pause after so many probes that failed, of a model that is down for that long."""
+        most = self.max_pause_s
+        if down_s < self.early_s:
+            most = min(most, self.early_pause_s)
+        longest = min(most, self.first_pause_s * 2.0 ** min(probes, 16))
         return longest * (0.5 + 0.5 * self.random())
 
 
@@ -89,6 +98,7 @@ class CircuitBreaker:
         self._probe_at = 0.0
         """When the probe began, or the next one may begin."""
         self._failed_probes = 0
+        self._opened_at = 0.0
         self._slots: dict[Hashable, float] = {}
         """When the calls that wait for the rate alone may connect."""
         self._due = float("-inf")
@@ -132,13 +142,15 @@ class CircuitBreaker:
         connected_at = self._connected.pop(call, None)
         if call == self._probe:
             self._failed_probes += 1
-            self._wait_for_probe(now + self.rules.pause_s(self._failed_probes))
+            down_s = now - self._opened_at
+            self._wait_for_probe(now + self.rules.pause_s(self._failed_probes, down_s))
             return
         if connected_at is None and self.succeeded_at == now:
             return  # it had held until now
         self._failures.append((now, call))
         if self.state is BreakerState.CLOSED and self._is_down(now):
             self._failed_probes = 0
+            self._opened_at = now
             self._slots.clear()
             self._wait_for_probe(now + self.rules.pause_s(0))
 

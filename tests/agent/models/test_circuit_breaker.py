@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from rtc_server.agent.models.circuit_breaker import BreakerRules, CircuitBreaker
 
 RULES = BreakerRules(
-    failures=3, calls=2, first_pause_s=1.0, max_pause_s=8.0, probe_s=20.0, random=lambda: 1.0
+    failures=3,
+    calls=2,
+    first_pause_s=1.0,
+    early_pause_s=3.0,
+    early_s=10.0,
+    max_pause_s=8.0,
+    probe_s=20.0,
+    random=lambda: 1.0,
 )
 
 
@@ -58,23 +65,63 @@ def test_open_breaker_lets_one_call_probe_after_a_pause() -> None:
     assert 0 < breaker.wait_s("b", 1.0) <= 0.5
 
 
-def test_pause_grows_with_each_probe_that_fails_and_is_bounded() -> None:
-    """1 s, 2 s, 4 s, 8 s, 8 s."""
-    breaker = opened()
+def pauses_of(breaker: CircuitBreaker, probes: int) -> list[float]:
+    """Between probes that all fail."""
     now, pauses = 0.0, []
-    for _ in range(5):
+    for _ in range(probes):
         begun = now
         while (wait := breaker.wait_s("a", now)) > 0:
             now += wait
         pauses.append(round(now - begun, 6))
         breaker.failed("a", now)
-    assert pauses == [1.0, 2.0, 4.0, 8.0, 8.0]
+    return pauses
+
+
+def test_pause_grows_with_each_probe_that_fails_and_is_bounded() -> None:
+    """For ten seconds 1 s, 2 s, 3 s, 3 s …, then what doubling has come to, 8 s at most."""
+    assert pauses_of(opened(), 7) == [1.0, 2.0, 3.0, 3.0, 3.0, 8.0, 8.0]
+
+
+def test_each_outage_has_an_early_time_of_its_own() -> None:
+    """A model that was down for long, was well, and is down again is tried often at first."""
+    breaker = opened()
+    assert pauses_of(breaker, 6)[-1] == 8.0
+    assert breaker.wait_s("a", 40.0) == 0.0
+    breaker.proved("a", 40.0)
+    for call in ("a", "b", "a"):
+        breaker.failed(call, 50.0)
+    for begun, pause in ((50.0, 1.0), (51.0, 2.0), (53.0, 3.0), (56.0, 3.0)):
+        assert breaker.wait_s("a", begun + pause - 0.01) > 0
+        assert breaker.wait_s("a", begun + pause) == 0.0
+        breaker.failed("a", begun + pause)
+
+
+@given(seed=st.integers(0, 2**32), outage_s=st.floats(0.0, 59.0))
+@settings(max_examples=60, deadline=None)
+def test_model_that_was_down_for_less_than_a_minute_is_found_within_five_seconds(
+    seed: int, outage_s: float
+) -> None:
+    """From its coming back to the probe that finds it."""
+    rules = BreakerRules(random=random.Random(seed).random)
+    breaker = CircuitBreaker(rules)
+    for n in range(rules.failures):
+        breaker.failed(n, 0.0)
+    now = 0.0
+    while True:
+        wait = breaker.wait_s("a", now)
+        if wait == 0.0:
+            if now >= outage_s:
+                break
+            breaker.failed("a", now)
+        now += wait
+    assert now - outage_s <= 5.0
 
 
 def test_pauses_are_jittered() -> None:
     """Servers do not try in step."""
     assert BreakerRules(random=lambda: 0.0).pause_s(0) == 0.5
     assert BreakerRules(random=lambda: 1.0).pause_s(0) == 1.0
+    assert BreakerRules(random=lambda: 0.0).pause_s(9, down_s=90.0) == 15.0
 
 
 def test_probe_that_is_taken_and_dropped_proves_nothing() -> None:
