@@ -140,12 +140,13 @@ class LiveInput:
     def send_activity(self, state: Literal["start", "end"]) -> bool:
         """Push-to-talk; False where the model's own voice detection is on.
 
+        While there is no connection it waits for the next one.
         Gemini closes the connection of a caller who signals what it listens for itself.
         """
         is_gemini = self._link.models.is_gemini
         if is_gemini and not self._vad_is_off:
             return False
-        if self._link.takes_realtime:
+        if self._link.state not in (LinkState.NEW, LinkState.CLOSED):
             start, was_open = state == "start", self._is_activity_open
             self._is_activity_open, self._is_interrupting = start, False
             queue = self.queue

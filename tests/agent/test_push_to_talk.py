@@ -29,6 +29,7 @@ class Dropped:
 
     def __init__(self, *, resumable: bool) -> None:
         self.resumable = resumable
+        self.may_connect = asyncio.Event()
         self.complete = asyncio.Event()
         self.got: list[str] = []
         """What the second connection is sent."""
@@ -44,6 +45,7 @@ class Dropped:
 
     async def second(self, connection: Connection) -> None:
         """Goes on to the end of an activity."""
+        await self.may_connect.wait()
         await connection.accept()
         while True:
             for kind in await connection.receive("realtime_input"):
@@ -61,7 +63,7 @@ def dropped(request: pytest.FixtureRequest) -> Dropped:
 async def talk(
     dropped: Dropped, press: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is in ``press`` is done before the connection is lost; afterwards the user talks."""
+    """What is in ``press`` is done before there is a new connection; then the user talks."""
     agent = LlmAgent(name="talker", model="gemini-2.5-flash-live-stand-in")
     scripts: list[Script] = [dropped.first, dropped.second]
     async with gemini_stand_in(scripts, tmp_path, monkeypatch) as connections:
@@ -78,8 +80,12 @@ async def talk(
                     assert live.interrupt()
                 if "button" in press:
                     assert live.send_activity("start")
+                if "button meanwhile" in press:
+                    await until(lambda: not live.takes_frames)
+                    assert live.send_activity("start")
+                dropped.may_connect.set()
                 await _connected(live, connections, 2)
-                if "button" not in press:
+                if press == ["interrupt"]:
                     assert live.send_activity("start")
                 live.send_audio(PIECE)
                 assert live.send_activity("end")
@@ -106,4 +112,12 @@ async def test_button_held_over_a_reconnect_goes_on(
 ) -> None:
     """What the user says from then on is a turn with a beginning and an end."""
     await talk(dropped, ["button"], tmp_path, monkeypatch)
+    assert dropped.got == ["activityStart", "mediaChunks", "activityEnd"]
+
+
+async def test_button_pressed_while_there_is_no_connection_is_told_to_the_next(
+    dropped: Dropped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said before it is there is lost, and no more than that."""
+    await talk(dropped, ["interrupt", "button meanwhile"], tmp_path, monkeypatch)
     assert dropped.got == ["activityStart", "mediaChunks", "activityEnd"]
