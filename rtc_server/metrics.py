@@ -178,6 +178,12 @@ class Metrics:
         self.asked_again = Counter(
             "rtc_agent_asked_again", "Lost turns put to the model again.", registry=registry
         )
+        self._sync_tools = Gauge(
+            "rtc_sync_tools",
+            "Synchronous tools in their threads, or waiting for one.",
+            ["state"],
+            registry=registry,
+        )
         self.event_loop_lag = Histogram(
             "rtc_event_loop_lag_seconds",
             "How late the event loop woke from a sleep.",
@@ -197,6 +203,13 @@ class Metrics:
         # A label that was never counted has no line in the exposition: make them all at start.
         for direction in self.packets:
             self.packets_lost.labels(direction)
+        self.count_sync_tools(0, 0, 0)
+
+    def count_sync_tools(self, at_work: int, waiting: int, given_up: int) -> None:
+        """How many there are now; may be called in any thread."""
+        self._sync_tools.labels("at_work").set(at_work)
+        self._sync_tools.labels("waiting").set(waiting)
+        self._sync_tools.labels("given_up").set(given_up)
 
     def collect(self) -> Iterable[Metric]:
         """All metrics as they are now."""

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from typing import cast
 
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.base_llm_connection import BaseLlmConnection
@@ -49,12 +50,13 @@ __all__ = [
 ]
 
 
-def sync_tools_on(executor: ThreadPoolExecutor) -> AbstractContextManager[None]:
+def sync_tools_on(executor: Executor) -> AbstractContextManager[None]:
     """Runs started in this context call synchronous tools on ``executor``.
 
     So a blocking tool blocks neither the event loop nor another call.
     """
-    return _use_executor_for_sync_callables(executor)
+    # Of any executor it uses no more than ``run_in_executor`` does.
+    return _use_executor_for_sync_callables(cast(ThreadPoolExecutor, executor))
 
 
 def notice_dead_network(model: Gemini, ping: Mapping[str, float]) -> None:

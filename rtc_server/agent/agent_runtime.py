@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,15 +36,13 @@ from .sessions.written_behind_sessions import WriteRules, WrittenBehindSessions
 from .tools.caller_questions import CallerQuestions
 from .tools.confirmation import ask_the_caller
 from .tools.tool_limits import answer_tool_errors, bound_tools
+from .tools.tool_threads import ToolThreads
 from .tools.tool_watch import watch_tools
 from .warm_up import run_no_model
 
 __all__ = ["AgentRuntime"]
 
 logger = logging.getLogger(__name__)
-
-_TOOL_THREADS = 16
-"""Synchronous tools that may run at once, over all calls."""
 
 
 class AgentRuntime:
@@ -119,7 +116,7 @@ class AgentRuntime:
             memory_service=kept.memory or InMemoryMemoryService(),
             artifact_service=artifacts,
         )
-        self._executor = ThreadPoolExecutor(_TOOL_THREADS, thread_name_prefix="tool")
+        self._tool_threads = ToolThreads(lambda there: metrics.count_sync_tools(*there))
         self._speaks_only = self.models.speaks_only
 
     async def __aenter__(self) -> Self:
@@ -131,7 +128,7 @@ class AgentRuntime:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._tool_threads.close()
         release_tool_threads()
         await self._recordings.close()
         await self._sessions.close()
@@ -206,7 +203,7 @@ class AgentRuntime:
             speaks_only=self._speaks_only,
             on_speaks_only=self._remember_speaks_only,
             uplink_backlog_s=self._settings.limits.uplink_backlog_s,
-            executor=self._executor,
+            executor=self._tool_threads.share(),
             metrics=self._metrics,
             retry=self._retry,
             questions=CallerQuestions(

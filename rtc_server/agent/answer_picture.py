@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 
 from ..media.picture import PictureError, decode_picture, fit_jpeg
 from .live_events import AgentPicture
+from .tools.tool_threads import NoToolThread
 
 __all__ = ["fit_for_message"]
 
@@ -31,7 +32,7 @@ async def fit_for_message(picture: AgentPicture, executor: Executor) -> AgentPic
     try:
         async with asyncio.timeout(_WAIT_S):
             data = await loop.run_in_executor(executor, _fit, picture.mime_type, picture.data)
-    except (PictureError, TimeoutError):
+    except (PictureError, TimeoutError, NoToolThread):
         return picture
     return AgentPicture("image/jpeg", data)
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +127,7 @@ class LiveRuns:
         resumption: Resumption,
         speaks_only: bool,
         on_speaks_only: Callable[[], None],
-        executor: ThreadPoolExecutor,
+        executor: Executor,
         metrics: Metrics,
         retry: RetryRules,
         now: Callable[[], float],

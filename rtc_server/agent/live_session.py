@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -64,7 +64,7 @@ class LiveSession:
         speaks_only: bool,
         on_speaks_only: Callable[[], None],
         uplink_backlog_s: float,
-        executor: ThreadPoolExecutor,
+        executor: Executor,
         metrics: Metrics,
         retry: RetryRules,
         questions: CallerQuestions | None = None,

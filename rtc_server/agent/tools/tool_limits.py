@@ -18,6 +18,8 @@ from google.adk.agents.llm_agent import LlmAgent
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
+from .tool_threads import NoToolThread
+
 __all__ = ["ToolFailed", "ToolTookTooLong", "answer_tool_errors", "bound_tools"]
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,9 @@ def answer_tool_errors(agent: LlmAgent, on_error: Callable[[str], None]) -> None
             logger.error("the tool %s took too long", tool.name)
             on_error("tool_timeout")
             return {"error": f"The tool {tool.name} took too long and was given up."}
+        if isinstance(error, NoToolThread):
+            on_error("tool_refused")  # the threads log it
+            return {"error": f"The tool {tool.name} cannot run now: others have not returned."}
         logger.error("the tool %s failed", tool.name, exc_info=error)
         on_error("tool_failed")
         return {"error": f"The tool {tool.name} failed."}

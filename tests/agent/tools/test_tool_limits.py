@@ -127,6 +127,40 @@ async def test_tool_that_blocks_its_thread_is_given_up(llm: ScriptedLlm) -> None
     assert results(seen) == [{"error": "The tool block took too long and was given up."}]
 
 
+@pytest.mark.leaves_resources("the idle threads of the tools end shortly after the runtime")
+async def test_call_whose_tools_block_one_thread_after_another_is_refused_more(
+    llm: ScriptedLlm,
+) -> None:
+    """At once and in words; the tools of the next call run, and it all is counted."""
+    release = threading.Event()
+
+    def block() -> None:
+        release.wait(60)
+
+    agent = agent_of(llm, tools=[block, noop])
+    async with serve_agent(agent, settings=IMPATIENT) as server:
+        try:
+            llm.scripts = [uses_tool("block")]
+            async with server.call() as live:
+                for _ in range(8):
+                    live.send_text("go")
+                    seen = await until(live, ModelTurnComplete, AgentFailed)
+                    assert "took too long" in results(seen)[0]["error"]
+                assert server.metric('rtc_sync_tools{state="given_up"}') == 8
+                live.send_text("go")
+                seen = await until(live, ModelTurnComplete, AgentFailed)
+                assert results(seen) == [
+                    {"error": "The tool block cannot run now: others have not returned."}
+                ]
+                assert server.metric('rtc_agent_errors_total{code="tool_refused"}') == 1
+            llm.scripts = [uses_tool("noop")]
+            async with server.call() as live:
+                live.send_text("go")
+                assert results(await until(live, ModelTurnComplete)) == [{}]
+        finally:
+            release.set()
+
+
 async def test_tool_that_ignores_its_cancellation_is_left_to_itself(llm: ScriptedLlm) -> None:
     """The call goes on without it."""
     release = asyncio.Event()
