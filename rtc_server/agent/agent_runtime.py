@@ -35,7 +35,7 @@ from .sessions.session_store import SessionStore
 from .sessions.written_behind_sessions import WriteRules, WrittenBehindSessions
 from .tools.caller_questions import CallerQuestions
 from .tools.confirmation import ask_the_caller
-from .tools.tool_limits import answer_tool_errors, bound_tools
+from .tools.tool_limits import answer_tool_errors
 from .tools.tool_threads import ToolThreads
 from .tools.tool_watch import watch_tools
 from .warm_up import run_no_model
@@ -106,10 +106,9 @@ class AgentRuntime:
         )
         for one in agents_under(agent.app.root_agent):
             if isinstance(one, LlmAgent):
-                bound_tools(one, settings.limits.tool_s)
                 answer_tool_errors(one, lambda code: metrics.agent_errors.labels(code).inc())
                 ask_the_caller(one)
-                watch_tools(one)
+                watch_tools(one, settings.limits.tool_s)
         self._runner = Runner(
             app=agent.app,
             session_service=self.sessions.service,

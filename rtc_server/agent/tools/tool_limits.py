@@ -1,9 +1,9 @@
 """A tool has a time limit, and nothing it raises can end more than its own call.
 
 ADK waits for a tool inside of its receive loop, for ever, and takes only an ``Exception`` for a
-failure of the tool: a ``SystemExit`` would end the server, a ``CancelledError`` the run.  So a
-tool's ``run_async`` is wrapped, by a callback that comes after the agent's own, once for each tool.
-The model is told that the tool failed, and the call goes on.
+failure of the tool: a ``SystemExit`` would end the server, a ``CancelledError`` the run.  So each
+call of a tool has a task of its own (:mod:`~rtc_server.agent.tools.tool_watch` sees to it).  The
+model is told that the tool failed, and the call goes on.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from google.adk.tools.tool_context import ToolContext
 
 from .tool_threads import NoToolThread
 
-__all__ = ["ToolFailed", "ToolTookTooLong", "answer_tool_errors", "bound_tools"]
+__all__ = ["ToolFailed", "ToolRun", "ToolTakenBack", "ToolTookTooLong", "answer_tool_errors"]
 
 logger = logging.getLogger(__name__)
-
-_BOUNDED = "_rtc_server_bounded"
 
 _STOP_S = 1.0
 """A tool that ignores its cancellation is waited for that long, and then left to itself."""
@@ -38,20 +36,52 @@ class ToolTookTooLong(Exception):
     """The tool was given up."""
 
 
-def bound_tools(agent: LlmAgent, seconds: float) -> None:
-    """Let no tool of ``agent``, those of toolsets included, take longer than ``seconds``.
+class ToolTakenBack(Exception):
+    """Nobody wants the result any more."""
 
-    A synchronous tool that blocks is given up too; its thread is left to itself.
+
+class ToolRun:
+    """One call of a tool, from now on at work in a task of its own.
 
     Args:
-        agent: gets one more ``before_tool_callback``, at the end.
+        start: calls the tool.
     """
 
-    def before(tool: BaseTool, args: dict[str, Any], tool_context: ToolContext) -> None:
-        if type(tool) is not BaseTool:  # that is a name that the model made up
-            _bound(tool, seconds)
+    def __init__(self, name: str, start: Callable[[], Awaitable[Any]]) -> None:
+        self._name = name
+        self._task = asyncio.create_task(_contained(start), name=f"tool-{name}")
+        self._taken_back: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    agent.before_tool_callback = [*agent.canonical_before_tool_callbacks, before]
+    def take_back(self) -> None:
+        """Let it be stopped; may be called twice."""
+        if not self._taken_back.done():
+            self._taken_back.set_result(None)
+
+    async def result(self, seconds: float) -> Any:
+        """What the tool returns; it is cancelled where nobody waits for that any more.
+
+        A tool that ignores its cancellation, or blocks a thread, is left to itself.
+
+        Raises:
+            ToolTookTooLong: there was none within ``seconds``.
+            ToolTakenBack: it was taken back before there was one.
+            ToolFailed: see there.
+            Exception: what the tool raises.
+        """
+        task = self._task
+        try:
+            both = {task, self._taken_back}
+            await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=_STOP_S)
+        if task.done() and not task.cancelled():
+            return task.result()
+        if not task.done():
+            logger.error("the tool %s does not end; it is left to itself", self._name)
+            task.add_done_callback(_forget)
+        raise ToolTakenBack if self._taken_back.done() else ToolTookTooLong
 
 
 def answer_tool_errors(agent: LlmAgent, on_error: Callable[[str], None]) -> None:
@@ -85,36 +115,9 @@ def answer_tool_errors(agent: LlmAgent, on_error: Callable[[str], None]) -> None
     agent.on_tool_error_callback = [*agent.canonical_on_tool_error_callbacks, answer]
 
 
-def _bound(tool: BaseTool, seconds: float) -> None:
-    """Wraps ``run_async`` of this one instance; a second time changes nothing."""
-    if _BOUNDED in vars(tool):
-        return
-    run: Callable[..., Awaitable[Any]] = tool.run_async
-
-    async def bounded(*, args: dict[str, Any], tool_context: ToolContext) -> Any:
-        task = asyncio.create_task(_contained(run, args, tool_context), name=f"tool-{tool.name}")
-        try:
-            await asyncio.wait({task}, timeout=seconds)
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task}, timeout=_STOP_S)
-        if task.done() and not task.cancelled():
-            return task.result()
-        if not task.done():
-            logger.error("the tool %s does not end; it is left to itself", tool.name)
-            task.add_done_callback(_forget)
-        raise ToolTookTooLong
-
-    setattr(tool, _BOUNDED, True)
-    setattr(tool, "run_async", bounded)  # noqa: B010  (mypy takes no assignment to a method)
-
-
-async def _contained(
-    run: Callable[..., Awaitable[Any]], args: dict[str, Any], tool_context: ToolContext
-) -> Any:
+async def _contained(start: Callable[[], Awaitable[Any]]) -> Any:
     try:
-        return await run(args=args, tool_context=tool_context)
+        return await start()
     except (Exception, GeneratorExit):
         raise
     except asyncio.CancelledError:

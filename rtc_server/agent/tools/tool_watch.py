@@ -2,14 +2,13 @@
 
 ADK runs a tool inside of its receive loop or in a background task of its own, and has no way to
 stop a single call.  So a tool's ``run_async`` is wrapped: by a callback that comes after
-the agent's own, once for each tool; where no session watches it does nothing.
+the agent's own, once for each tool; where no session watches it has its time limit alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -23,17 +22,13 @@ from google.genai import types
 from ..live_events import LiveEvent
 from .background_tools import is_streaming
 from .tool_calls import StreamEnd, ToolCalls
+from .tool_limits import ToolRun, ToolTakenBack
 
 __all__ = ["CANCELLED", "ToolWatch", "watch_tools"]
-
-logger = logging.getLogger(__name__)
 
 _WATCHED = "_rtc_server_watched"
 CANCELLED = {"status": "cancelled"}
 """The response of a call that was taken back, for the session's history alone."""
-
-_STOP_S = 1.0
-"""A tool that ignores its cancellation is waited for that long."""
 
 Run = Callable[..., Any]
 
@@ -51,8 +46,8 @@ class ToolWatch:
     def __init__(self, calls: ToolCalls, tell: Callable[[LiveEvent], None]) -> None:
         self._calls = calls
         self._tell = tell
-        self._tasks: dict[str, asyncio.Task[Any]] = {}
-        self._given_up: dict[str, asyncio.Future[None]] = {}
+        self._runs: dict[str, ToolRun] = {}
+        self._streams: dict[str, asyncio.Task[Any]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.contextmanager
@@ -70,13 +65,10 @@ class ToolWatch:
         for told in self._calls.cancel(ids):
             self._tell(told)
         for id in ids:
-            task = self._tasks.get(id)
-            if task is None or task.done():
-                continue
-            task.cancel()
-            given_up = self._given_up.get(id)
-            if given_up is not None:
-                task.get_loop().call_later(_STOP_S, _resolve, given_up)
+            if id in self._runs:
+                self._runs[id].take_back()
+            elif id in self._streams:
+                self._streams[id].cancel()
 
     def abandoned(self, id: str) -> None:
         """Nothing will answer this call, whose task is gone."""
@@ -95,34 +87,25 @@ class ToolWatch:
         """Whether the model has taken this call back."""
         return self._calls.is_cancelled(id)
 
-    async def run(self, id: str, start: Callable[[], Any]) -> Any:
-        """The result of a tool in a task of its own, or that it was cancelled."""
-        task = asyncio.create_task(start(), name="tool")
-        given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks[id], self._given_up[id] = task, given_up
+    async def run(self, id: str, run: ToolRun, seconds: float) -> Any:
+        """The result of a tool, or that it was cancelled."""
+        self._runs[id] = run
         try:
-            await asyncio.wait({task, given_up}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait({task}, timeout=_STOP_S)
-            raise
+            return await run.result(seconds)
+        except ToolTakenBack:
+            return dict(CANCELLED)
         finally:
-            given_up.cancel()
-            self._tasks.pop(id, None)
-            self._given_up.pop(id, None)
-        if not task.done():
-            logger.warning("a tool goes on although its call was cancelled")
-            task.add_done_callback(_read_result)
-            return dict(CANCELLED)
-        if task.cancelled() and self.is_cancelled(id):
-            return dict(CANCELLED)
-        return task.result()
+            self._runs.pop(id, None)
 
-    async def stream(self, id: str, start: Callable[[], Any]) -> Any:
-        """The generator of a streaming tool, or what it gives in place of one."""
-        self._tasks[id] = asyncio.current_task()  # type: ignore[assignment]
+    async def stream(self, id: str, run: ToolRun, seconds: float) -> Any:
+        """The generator of a streaming tool, or what it gives in place of one.
+
+        Args:
+            seconds: within which it is to be there.
+        """
+        self._streams[id] = asyncio.current_task()  # type: ignore[assignment]
         try:
-            results: Any = await start()
+            results: Any = await run.result(seconds)
         except BaseException as error:
             self._end_stream(id, _end_of(error))
             raise
@@ -154,7 +137,7 @@ class ToolWatch:
             self._tell(told)
 
     def _end_stream(self, id: str, how: StreamEnd) -> None:
-        self._tasks.pop(id, None)
+        self._streams.pop(id, None)
         for told in self._calls.stream_ended(id, how):
             self._tell(told)
 
@@ -163,45 +146,53 @@ class ToolWatch:
         self._calls.stream_began(id)
 
 
-def watch_tools(agent: LlmAgent) -> None:
+def watch_tools(agent: LlmAgent, seconds: float) -> None:
     """Have the tools of ``agent`` watched, those of toolsets too.
 
     Args:
         agent: gets one more ``before_tool_callback``, at the end.
+        seconds: longer no call of a tool may take.
     """
 
     async def before(
         tool: BaseTool, args: dict[str, Any], tool_context: ToolContext
     ) -> dict[str, Any] | None:
-        watch, id = _watch.get(), tool_context.function_call_id
-        if watch is None or id is None or not watch.is_here or type(tool) is BaseTool:
-            return None
-        if watch.is_cancelled(id):
-            return dict(CANCELLED)
-        if is_streaming(tool):
-            watch.stream_began(id)
-        _wrap(tool)
+        if type(tool) is BaseTool:
+            return None  # that is a name that the model made up
+        watch, id = _watch_of(tool_context)
+        if watch is not None:
+            if watch.is_cancelled(id):
+                return dict(CANCELLED)
+            if is_streaming(tool):
+                watch.stream_began(id)
+        _wrap(tool, seconds)
         return None
 
     agent.before_tool_callback = [*agent.canonical_before_tool_callbacks, before]
 
 
-def _wrap(tool: BaseTool) -> None:
+def _watch_of(tool_context: ToolContext) -> tuple[ToolWatch | None, str]:
+    """The session that watches this call, and the call's id."""
+    watch, id = _watch.get(), tool_context.function_call_id
+    if watch is None or id is None or not watch.is_here:
+        return None, ""
+    return watch, id
+
+
+def _wrap(tool: BaseTool, seconds: float) -> None:
+    """Wraps ``run_async`` of this one instance; a second time changes nothing."""
     if _WATCHED in tool.__dict__:
         return
     run: Run = tool.run_async
 
     async def watched(*, args: dict[str, Any], tool_context: ToolContext) -> Any:
-        watch, id = _watch.get(), tool_context.function_call_id
-        if watch is None or id is None or not watch.is_here:
-            return await run(args=args, tool_context=tool_context)
-
-        async def start() -> Any:
-            return await run(args=args, tool_context=tool_context)
-
+        watch, id = _watch_of(tool_context)
+        call = ToolRun(tool.name, lambda: run(args=args, tool_context=tool_context))
+        if watch is None:
+            return await call.result(seconds)
         if is_streaming(tool):
-            return await watch.stream(id, start)
-        return await watch.run(id, start)
+            return await watch.stream(id, call, seconds)
+        return await watch.run(id, call, seconds)
 
     # Past pydantic, which some tools are made with.
     object.__setattr__(tool, "run_async", watched)
@@ -211,13 +202,3 @@ def _wrap(tool: BaseTool) -> None:
 def _end_of(error: BaseException) -> StreamEnd:
     stopped = isinstance(error, asyncio.CancelledError | GeneratorExit)
     return StreamEnd.CANCELLED if stopped else StreamEnd.FAILED
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _read_result(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("a cancelled tool failed", exc_info=task.exception())

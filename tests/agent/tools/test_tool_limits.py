@@ -88,6 +88,19 @@ async def test_tool_may_raise_what_it_wants(
     assert llm.connects == 1
 
 
+async def test_tool_at_work_has_one_task_of_its_own(llm: ScriptedLlm) -> None:
+    """For its time limit and for its cancellation."""
+
+    async def dig() -> list[str]:
+        names = [one.get_name() for one in asyncio.all_tasks()]
+        return [name for name in names if name.startswith("tool")]
+
+    llm.scripts = [uses_tool("dig")]
+    async with serve_agent(agent_of(llm, tools=[dig])) as server, server.call() as live:
+        live.send_text("go")
+        assert results(await until(live, ModelTurnComplete)) == [{"result": ["tool-dig"]}]
+
+
 async def test_tool_that_never_returns_is_given_up_and_the_model_told(llm: ScriptedLlm) -> None:
     """After the time limit; the tool is cancelled."""
     stopped = asyncio.Event()
