@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import BadRequest, Forbidden
+from .untrusted_json import is_deeper_than, is_fit_number
 
 __all__ = ["read_client_tools"]
 
@@ -19,6 +20,12 @@ MAX_TOOLS = 16
 MAX_BYTES = 16 * 1024
 MAX_DEPTH = 8
 """Of a schema: an array of objects of arrays is deeper than any tool should need."""
+
+MAX_VALUE_DEPTH = 4
+"""Of a value in a schema: a ``default`` is a number, a text, a list, or a small object."""
+
+_DEEPEST = 2 + 2 * MAX_DEPTH + MAX_VALUE_DEPTH
+"""Of all: a schema stands in ``properties``, or in the list of ``anyOf``, of another."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
 """As the Gemini API takes the name of a function."""
@@ -55,6 +62,8 @@ def read_client_tools(body: Mapping[str, Any], *, allowed: bool) -> list[dict[st
         raise BadRequest('"client_tools" must be an array.')
     if len(tools) > MAX_TOOLS:
         raise BadRequest(f'"client_tools" may have {MAX_TOOLS} tools at most.')
+    if is_deeper_than(_DEEPEST, tools):
+        raise BadRequest('"client_tools" is too deep.')
     text = json.dumps(tools, ensure_ascii=False)
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise BadRequest(f'"client_tools" may have {MAX_BYTES} bytes at most.')
@@ -135,11 +144,18 @@ def _fits(key: str, value: object, at: str, depth: int, schema: Mapping[str, Any
     if key in _TEXTS:
         return isinstance(value, str)
     if key in _NUMBERS:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return is_fit_number(value)
     if key in _COUNTS:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return key in _ANYTHING
+        return isinstance(value, int) and is_fit_number(value) and value >= 0
+    return key in _ANYTHING and not is_deeper_than(MAX_VALUE_DEPTH, value) and _is_fit(value)
 
 
 def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
+    return value is None or isinstance(value, str | bool) or is_fit_number(value)
+
+
+def _is_fit(value: object) -> bool:
+    """Whether each number in it is one; it is not deep."""
+    if isinstance(value, dict):
+        return all(map(_is_fit, value.values()))
+    return all(map(_is_fit, value)) if isinstance(value, list) else _is_scalar(value)

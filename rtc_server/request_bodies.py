@@ -6,10 +6,8 @@ A refusal may name a field; it never repeats what stood in it.
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from aiohttp import web
 
@@ -17,6 +15,7 @@ from .auth import Caller, is_identifier
 from .call_service import CallOffer, Modality
 from .errors import BadRequest, CandidateError, Forbidden
 from .offered_tools import read_client_tools
+from .untrusted_json import UnfitJson, parse_json
 
 __all__ = ["read_candidates", "read_json", "read_offer"]
 
@@ -26,16 +25,18 @@ BODY_TIMEOUT_S = 10.0
 DEFAULT_USER_ID = "user"
 """Who calls when neither a token nor the offer says so."""
 
-JSON = "application/json"
+MAX_DEPTH = 32
+"""Of the JSON in a body: the schema of a tool is the deepest that it holds."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+JSON = "application/json"
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
     """The JSON object in the body of a request.
 
     Raises:
-        BadRequest: it is no JSON in UTF-8, or no object.
+        BadRequest: it is no JSON in UTF-8, no object, or holds what :mod:`.untrusted_json`
+            does not take.
         web.HTTPException: 408, 413 or 415.
     """
     if request.content_type != JSON:
@@ -54,16 +55,12 @@ async def read_json(request: web.Request) -> dict[str, Any]:
     except web.RequestPayloadError:
         raise BadRequest("The body of the request is damaged.") from None
     try:
-        body = json.loads(raw.decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise BadRequest("The body is not JSON in UTF-8.") from None
+        body = parse_json(raw, max_depth=MAX_DEPTH)
+    except UnfitJson as error:
+        raise BadRequest(f"The body cannot be taken. {error}") from None
     if not isinstance(body, dict):
         raise BadRequest("The body is not a JSON object.")
     return body
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
 
 
 def read_offer(
@@ -172,8 +169,7 @@ def _optional_string(body: dict[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is None:
         return None
-    # A lone surrogate is valid JSON, and invalid wherever the text goes next.
-    if not isinstance(value, str) or _SURROGATE.search(value):
+    if not isinstance(value, str):
         raise BadRequest(f'"{name}" must be a string.')
     return value
 

@@ -106,6 +106,15 @@ class TestServerMessages:
         value, truncated = Tool.shortened({"path": complex(1, 2)})
         assert (value, truncated) == ({"path": "(1+2j)"}, False)
 
+    def test_a_tool_result_too_deep_for_json_is_sent_as_far_as_it_goes(self) -> None:
+        deep: Any = 1
+        for _ in range(2000):
+            deep = [deep]
+            Tool.shortened(deep)
+        value, truncated = Tool.shortened({"a": deep})
+        assert (value, truncated) == ({"a": json.loads("[" * 11 + '"…"' + "]" * 11)}, False)
+        assert "…" in SessionStateDelta(delta={"a": deep}).to_json()
+
 
 class TestClientMessages:
     @pytest.mark.parametrize(
@@ -139,8 +148,8 @@ class TestClientMessages:
     def test_unknown_fields_are_ignored(self) -> None:
         assert parse_client_message('{"type":"interrupt","why":"bored"}') == Interrupt()
 
-    def test_a_lone_surrogate_in_a_text_becomes_a_question_mark(self) -> None:
-        assert parse_client_message('{"type":"text","data":"a\\ud800"}') == ClientText("a?")
+    def test_half_a_character_in_a_text_becomes_a_replacement_character(self) -> None:
+        assert parse_client_message('{"type":"text","data":"a\\ud800"}') == ClientText("a\ufffd")
 
     @pytest.mark.parametrize(
         "raw",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -91,6 +92,13 @@ def test_a_caller_who_may_not_declare_tools_is_told_so() -> None:
         (with_parameters(a={"required": ["b"]}), "parameters.properties.a.required"),
         (with_parameters(a={"description": 1}), "parameters.properties.a.description"),
         (with_parameters(a={"nullable": 1}), "parameters.properties.a.nullable"),
+        (with_parameters(a={"minimum": math.inf}), "parameters.properties.a.minimum"),
+        (with_parameters(a={"maximum": 10**30}), "parameters.properties.a.maximum"),
+        (with_parameters(a={"maxLength": 10**30}), "parameters.properties.a.maxLength"),
+        (with_parameters(a={"enum": [1, math.nan]}), "parameters.properties.a.enum"),
+        (with_parameters(a={"default": math.nan}), "parameters.properties.a.default"),
+        (with_parameters(a={"example": {"b": [math.inf]}}), "parameters.properties.a.example"),
+        (with_parameters(a={"default": [[[[[1]]]]]}), "parameters.properties.a.default"),
     ],
 )
 def test_what_does_not_fit_is_named(tool: Any, named: str) -> None:
@@ -113,6 +121,21 @@ def test_tools_are_few_small_and_flat() -> None:
         deep = {"type": "array", "items": deep}
     assert read(with_parameters(a=deep))
     assert "too deep" in refusal(with_parameters(a={"type": "array", "items": deep}))
+
+
+@pytest.mark.parametrize("value", [None, 0, -1.5, "x", True, [1, "a"], {"a": {"b": [[None]]}}])
+def test_a_default_may_be_any_small_value(value: Any) -> None:
+    assert read(with_parameters(a={"default": value, "example": value}))
+
+
+@pytest.mark.parametrize("name", ["default", "type", "of the future"])
+def test_no_value_is_deep_wherever_it_stands(name: str) -> None:
+    """Copying a model's request, which ADK does before it connects, would not come back."""
+    deep: Any = 1
+    for _ in range(900):
+        deep = [deep]
+    assert "too deep" in refusal(with_parameters(a={name: deep}))
+    assert "too deep" in refusal({**TOOL, name: deep})
 
 
 def test_half_a_character_is_refused() -> None:

@@ -166,6 +166,18 @@ class TestOffer:
         await problem_of(await site.client.post("/api/calls", data=body, headers=headers), 400)
 
     @pytest.mark.parametrize(
+        "value", ["1e999", "[" * 900 + "]" * 900, '"\\ud800"', '"\\u0000"', '{"\\ud800": 1}']
+    )
+    async def test_no_field_takes_what_could_not_be_sent_on_or_stored(
+        self, site: Site, value: str
+    ) -> None:
+        """Not even one that the server does not know."""
+        body = json.dumps(OFFER).removesuffix("}") + ', "of the future": ' + value + "}"
+        headers = {"Content-Type": "application/json"}
+        await problem_of(await site.client.post("/api/calls", data=body, headers=headers), 400)
+        assert not site.calls.offers
+
+    @pytest.mark.parametrize(
         "content_type", ["application/sdp", "text/plain", "application/x-www-form-urlencoded", ""]
     )
     async def test_a_body_of_another_type_is_unsupported(

@@ -9,7 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from google.genai.errors import APIError
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    WebSocketException,
+)
 
 __all__ = [
     "ASKED_AGAIN",
@@ -29,6 +34,7 @@ __all__ = [
     "Renewed",
     "blames_the_request",
     "close_code_of",
+    "is_of_this_process",
 ]
 
 UNSUPPORTED_DATA = 1007
@@ -106,6 +112,27 @@ ASK_AGAIN = " Please ask again."
 def blames_the_request(error: BaseException | None) -> bool:
     """Whether the model refused what this one call asked for: it is there, for others."""
     return close_code_of(error) in (400, 404, UNSUPPORTED_DATA)
+
+
+def is_of_this_process(error: BaseException | None) -> bool:
+    """Whether the fault arose here, and says nothing about the model.
+
+    What a model's side does shows as a fault of the network or of its protocol, as a status, or
+    as an end without a word, be it as the cause of what a client's library raises.
+    """
+    told_by_the_model = (
+        OSError,  # timeouts and TLS are such
+        APIError,
+        WebSocketException,
+        AgentStalled,
+        RedialLimit,
+    )
+    chain = 0
+    while error is not None and chain < 16:
+        if isinstance(error, told_by_the_model):
+            return False
+        error, chain = error.__cause__, chain + 1
+    return chain > 0
 
 
 def close_code_of(error: BaseException | None) -> int | None:

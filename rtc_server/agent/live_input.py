@@ -68,8 +68,9 @@ class LiveInput:
         Returns:
             Whether it and all before it were handed over (or dropped); False: it waits.
         """
-        if self._is_interrupting:
-            return True  # nobody has pressed the button
+        if self._is_interrupting:  # nobody has pressed the button
+            self._count_dropped(len(pcm) / _BYTES_PER_S)
+            return True
         if self._link.takes_realtime:
             for piece in self._joiner.push(pcm, quiet=quiet and not self._is_activity_open):
                 self._send_piece(piece)
@@ -95,7 +96,11 @@ class LiveInput:
         self.queue.send_audio(_MICROPHONE.make(pcm), len(pcm) / _BYTES_PER_S)
 
     def _count_dropped(self, seconds: float) -> None:
-        reason = "reconnecting" if self._link.state is LinkState.RECONNECTING else "stalled"
+        reason = "stalled"
+        if self._link.state is LinkState.RECONNECTING:
+            reason = "reconnecting"
+        elif self._is_interrupting:
+            reason = "interrupting"
         self._metrics.audio_dropped.labels("uplink", reason).inc(seconds)
 
     # Text, pictures, state --------------------------------------------------------

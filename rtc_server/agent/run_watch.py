@@ -57,6 +57,7 @@ class RunWatch:
     async def run(self, serve: Callable[[], Coroutine[None, None, None]]) -> BaseException | None:
         """One run; returns what it raised, None if it just ended."""
         run = self._run = asyncio.create_task(serve(), name="agent-run")
+        run.add_done_callback(_read)  # it may end by itself while it is given up
         deaf: BaseException | None = None
         try:
             while not run.done() and not self.is_ending:
@@ -90,3 +91,9 @@ class RunWatch:
         await asyncio.wait({run}, timeout=self._retry.close_s)
         if not run.done():
             self._log.error("the agent's run does not end; it is left to itself")
+
+
+def _read(run: asyncio.Task[None]) -> None:
+    """Reads what a run raised, so that asyncio does not log that nobody did."""
+    if not run.cancelled():
+        run.exception()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, TypeGuard
+from typing import Any, Literal, TypeGuard
 
+from ..untrusted_json import UnfitJson, is_fit_number, parse_json
 from .server import Error
 
 __all__ = [
@@ -148,9 +147,9 @@ def parse_client_message(raw: str | bytes) -> ClientMessage:
     if size > MAX_MESSAGE_BYTES:
         raise MessageError("too_large", f"A message may have {MAX_MESSAGE_BYTES} bytes at most.")
     try:
-        body = json.loads(raw, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise MessageError("bad_message", "The message is not JSON in UTF-8.") from None
+        body = parse_json(raw, unfit_text="replace")
+    except UnfitJson as error:
+        raise MessageError("bad_message", f"The message cannot be taken. {error}") from None
     if not isinstance(body, dict):
         raise MessageError("bad_message", "The message is not a JSON object.")
 
@@ -228,14 +227,7 @@ def _client_tool_result(body: dict[str, Any]) -> ClientToolResult:
 
 def _is_number(value: object) -> TypeGuard[float]:
     """Whether it is a number that JavaScript has, too: JSON's whole numbers know no bound."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= sys.float_info.max
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    """Python's json takes NaN and Infinity, which are not JSON (RFC 8259, section 6)."""
-    raise ValueError(name)
+    return is_fit_number(value)
 
 
 def _sample_form(body: dict[str, Any]) -> ClientMessage:
@@ -258,8 +250,7 @@ def _text(body: dict[str, Any]) -> str:
         raise MessageError(
             "too_large", f"A text may have {MAX_TEXT_CHARACTERS} characters at most."
         )
-    # A lone surrogate is valid JSON and invalid UTF-8: the model's client would fail on it.
-    return text.encode("utf-8", errors="replace").decode()
+    return text
 
 
 def _base64(body: dict[str, Any]) -> bytes:

@@ -135,7 +135,10 @@ class Tool(ServerMessage):
         text = _dumps(value)
         raw = text.encode()
         if len(raw) <= TOOL_JSON_LIMIT_BYTES:
-            return json.loads(text), False
+            try:
+                return json.loads(text), False
+            except RecursionError:  # so near the limit that reading needs a frame too many
+                return _json_value(value), False
         return raw[:TOOL_JSON_LIMIT_BYTES].decode(errors="ignore"), True
 
 
@@ -316,7 +319,7 @@ def _dumps(value: Any, **options: Any) -> str:
     """JSON of what an agent's tool or session state may hold, which need not be JSON."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         text = json.dumps(_json_value(value), ensure_ascii=False, **options)
     try:
         text.encode()

@@ -151,6 +151,32 @@ async def test_interrupt_with_push_to_talk_opens_no_second_activity(
     assert got == ["activityStart", "activityEnd", "activityStart", "activityEnd", "client_content"]
 
 
+async def test_sound_while_nobody_has_pressed_the_button_is_dropped_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The activity that interrupts has no sound in it: the model would answer it."""
+    agent = LlmAgent(name="talker", model="gemini-2.5-flash-live-stand-in")
+
+    async def listen(connection: Connection) -> None:
+        await connection.accept()
+
+    async with gemini_stand_in([listen], tmp_path, monkeypatch) as connections:
+        loaded = LoadedAgent.from_object("talker", agent)
+        metrics = Metrics()
+        async with AgentRuntime(loaded, Settings(run_config=OFF), metrics, retry=FAST) as runtime:
+            await runtime.sessions.open("user", "session")
+            async with call(runtime) as live:
+                await _until_connected(live, connections)
+                assert live.interrupt()
+                for _ in range(5):
+                    assert live.send_audio(PIECE)
+            assert isinstance(agent.model, Gemini)
+            await agent.model.api_client.aio.aclose()
+            await agent.model._live_api_client.aio.aclose()
+        dropped = metrics.audio_dropped.labels("uplink", "interrupting")
+        assert dropped._value.get() == pytest.approx(5 * len(PIECE) / 32_000)
+
+
 async def _until_connected(live: LiveSession, connections: list[Connection]) -> None:
     await wait_until(lambda: bool(connections) and live.takes_frames)
 

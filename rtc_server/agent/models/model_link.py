@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from enum import Enum, auto
@@ -10,7 +9,7 @@ from enum import Enum, auto
 from google.adk.models.base_llm import BaseLlm
 
 from ...metrics import Metrics
-from ..failures import ModelChanged, Renewed, blames_the_request
+from ..failures import ModelChanged, blames_the_request, is_of_this_process
 from ..live_events import LiveEvent, ModelAway, ModelBack
 from .agent_models import AgentModels
 from .model_choice import ModelChoice
@@ -187,8 +186,8 @@ class ModelLink:
         gate, self._gate = self._gate, None
         if gate is None:
             return
-        own = asyncio.CancelledError | ModelChanged | Renewed | GeneratorExit
-        if is_ours or isinstance(error, own) or blames_the_request(error):
+        # One call's request must not be able to make the model count as down for all.
+        if is_ours or blames_the_request(error) or is_of_this_process(error):
             gate.withdrew(self._call)
         else:
             gate.failed(self._call)

@@ -1,0 +1,93 @@
+"""A live run in a task of its own: what it raises is read, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+
+import pytest
+
+from rtc_server.agent.failures import AgentStalled, Renewed
+from rtc_server.agent.live_request_queue import BoundedLiveRequestQueue
+from rtc_server.agent.run_watch import RunWatch
+
+from .conftest import FAST
+
+
+def watch_of(queue: BoundedLiveRequestQueue | None = None) -> RunWatch:
+    return RunWatch(
+        queue or BoundedLiveRequestQueue(),
+        FAST,
+        is_connected=lambda: True,
+        closing=asyncio.Event(),
+        log=logging.LoggerAdapter(logging.getLogger(__name__)),
+    )
+
+
+@pytest.fixture
+async def unread() -> list[str]:
+    """What asyncio says of tasks whose exception nobody has read."""
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: told.append(str(context["message"]))
+    )
+    return told
+
+
+async def fail_when_cancelled() -> None:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        raise RuntimeError("what closing a connection may raise") from None
+
+
+async def test_run_that_is_ended_and_raises_is_read(unread: list[str]) -> None:
+    """asyncio would log it, with a traceback that is of no use to anybody."""
+    watch = watch_of()
+    going = asyncio.Event()
+
+    async def serve() -> None:
+        going.set()
+        await fail_when_cancelled()
+
+    run = asyncio.create_task(watch.run(serve))
+    await going.wait()
+    watch.end(Renewed())
+    assert isinstance(await run, Renewed)
+    del run, watch
+    gc.collect()
+    assert unread == []
+
+
+async def test_run_that_is_deaf_and_raises_is_read(unread: list[str]) -> None:
+    queue = BoundedLiveRequestQueue()
+    queue.send_activity_start()  # and nobody takes it
+    assert isinstance(await watch_of(queue).run(fail_when_cancelled), AgentStalled)
+    gc.collect()
+    assert unread == []
+
+
+async def test_run_that_raises_late_is_read(unread: list[str]) -> None:
+    """It was left to itself, because it did not end in time."""
+    watch = watch_of()
+    going, late = asyncio.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        going.set()
+        while not late.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await late.wait()
+        raise RuntimeError
+
+    run = asyncio.create_task(watch.run(serve))
+    await going.wait()
+    watch.end(Renewed())
+    assert isinstance(await run, Renewed)
+    late.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del run, watch
+    gc.collect()
+    assert unread == []
