@@ -83,6 +83,8 @@ class CallAccount:
     _sign_at: float = 0.0
     _interrupted_at: float | None = None
     _error_at: float | None = None
+    _typed_over_at: float | None = None
+    """When that was interrupted."""
 
     @property
     def is_waiting(self) -> bool:
@@ -95,7 +97,7 @@ class CallAccount:
         self._open = Turn(now, is_aloud)
         self.turns.append(self._open)
         self._sign_at = now
-        self._interrupted_at = self._error_at = None
+        self._interrupted_at = self._error_at = self._typed_over_at = None
         self._was_away = self._is_away
         # What was typed while the model is away waits, and this comes on top of it.
         self._typed_over = self._is_away or self._state in ("thinking", "speaking")
@@ -159,7 +161,9 @@ class CallAccount:
         if self._open is None:
             return
         self._error_at = now
-        if self._interrupted_at is not None or message["code"] == "agent_timeout":
+        at = self._interrupted_at if self._interrupted_at is not None else self._typed_over_at
+        goes_with_turn = at is not None and now - at <= WORD_S
+        if goes_with_turn or message["code"] == "agent_timeout":
             self._settle(Outcome.LOST)
 
     def _on_turn(self, message: Mapping[str, Any], now: float) -> None:
@@ -168,10 +172,12 @@ class CallAccount:
             self.unasked += 1
         elif not message["interrupted"]:
             self._settle(Outcome.ANSWERED)
-        elif self._typed_over:
-            self._typed_over = False
         elif turn.was_cut:
             self._settle(Outcome.CUT)
+        elif self._typed_over:
+            # Most likely of what was asked before; if an error goes with it, it is of this too.
+            self._typed_over = False
+            self._typed_over_at = now
         elif self._error_at is not None:
             self._settle(Outcome.LOST)
         else:

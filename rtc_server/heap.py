@@ -14,8 +14,9 @@ from collections.abc import Callable
 __all__ = ["ENDED_CALLS", "HeapSweeper", "settle_heap"]
 
 _LONGEST_S = 0.01
-"""After a sweep that took longer the rest is left to Python, which sweeps ever less often as the
-heap grows: the histories of conversations in memory are looked through as well."""
+"""After a sweep that took more of the processor's time the rest is left to Python, which sweeps
+ever less often as the heap grows: the histories of conversations in memory are looked through as
+well."""
 
 ENDED_CALLS = 4
 """After so many calls that ended, what they left in circles is freed: some 3,000 objects, together
@@ -42,7 +43,7 @@ class HeapSweeper:
         clock: monotonic seconds.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock
         self._ended = 0
         self._is_quick = True

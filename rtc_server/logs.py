@@ -39,6 +39,31 @@ QUIETER = {
 }
 """Libraries are held to this level, whatever ours is: at DEBUG they print SDP and transcripts."""
 
+_RAISED_AS_WELL = {
+    "google_adk.google.adk.live._live_llm_flow": (
+        "APIError in live flow",
+        "An unexpected error occurred in live flow",
+        "Connection closed: %s",
+        "Max reconnection attempts",
+    ),
+    "google_adk.google.adk.runners": ("Root node %s failed",),
+}
+"""What ADK logs, with a traceback each, and raises at once: our own line says it."""
+
+
+class _SaidElsewhere(logging.Filter):
+    """Leaves out what begins with one of these texts."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        super().__init__()
+        self._texts = texts
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith(self._texts)
+
+
+_FILTERS = {name: _SaidElsewhere(texts) for name, texts in _RAISED_AS_WELL.items()}
+
 
 def configure(
     log_format: LogFormat = "text", level: str = "info", *, stream: TextIO | None = None
@@ -60,6 +85,8 @@ def configure(
         logging.getLogger(name).setLevel(level.upper())
     for name, least in QUIETER.items():
         logging.getLogger(name).setLevel(least)
+    for name, said_elsewhere in _FILTERS.items():
+        logging.getLogger(name).addFilter(said_elsewhere)
 
 
 def hush_adk() -> None:

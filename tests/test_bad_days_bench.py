@@ -57,6 +57,37 @@ def test_an_interruption_without_a_word_is_a_broken_promise() -> None:
     assert account.turns[0].outcome is Outcome.UNTOLD
 
 
+def typed_over() -> CallAccount:
+    """A second question, while the first is being answered."""
+    account = CallAccount(PATIENCE_S)
+    account.on_message({"type": "state", "state": "speaking"}, 0.0)
+    account.ask(0.0)
+    return account
+
+
+def test_a_question_over_another_one_interrupts_that_and_is_answered() -> None:
+    account = typed_over()
+    account.on_message(turn(interrupted=True), 0.1)
+    account.tick(1.0 + WORD_S)
+    assert account.is_waiting
+    account.on_message(turn(), 5.0)
+    assert account.turns[0].outcome is Outcome.ANSWERED
+
+
+def test_an_error_that_goes_with_the_interruption_is_of_both_questions() -> None:
+    account = typed_over()
+    account.on_message(turn(interrupted=True), 0.1)
+    account.on_message(error("agent_reconnected"), 0.1)
+    assert account.turns[0].outcome is Outcome.LOST
+
+
+def test_a_cut_is_a_cut_though_it_was_typed_over() -> None:
+    account = typed_over()
+    account.cut()
+    account.on_message(turn(interrupted=True), 0.1)
+    assert account.turns[0].outcome is Outcome.CUT
+
+
 def test_silence_beyond_the_watchdogs_time_is_a_broken_promise() -> None:
     account = books({"type": "transcript"})
     account.on_message({"type": "state", "state": "thinking"}, 9.0)  # tells the caller nothing new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import json
 import logging
@@ -101,3 +102,31 @@ def test_configured_again_a_line_is_written_once_and_other_handlers_stay() -> No
     assert first.getvalue() == ""
     assert second.getvalue().count("once") == 1
     assert other in logging.getLogger().handlers
+
+
+def test_what_adk_logs_and_raises_is_said_once_by_us() -> None:
+    """Of a failed run; other words of the same loggers are heard."""
+    stream = io.StringIO()
+    logs.configure("text", "info", stream=stream)
+    flow = logging.getLogger("google_adk.google.adk.live._live_llm_flow")
+    runners = logging.getLogger("google_adk.google.adk.runners")
+    flow.error("APIError in live flow: %s", "1011")
+    flow.error("An unexpected error occurred in live flow: %s", "boom", exc_info=ValueError("x"))
+    runners.error("Root node %s failed.", "talker", exc_info=ValueError("x"))
+    assert stream.getvalue() == ""
+    runners.error("Error closing toolset %s: %s", "tools", "x")
+    assert stream.getvalue().endswith("Error closing toolset tools: x\n")
+
+
+def test_the_words_of_adk_that_are_left_out_are_still_its_words() -> None:
+    """And are followed by ``raise``."""
+    from google.adk import runners
+    from google.adk.live import _live_llm_flow
+
+    for module, texts in zip((_live_llm_flow, runners), logs._RAISED_AS_WELL.values(), strict=True):
+        assert f"google_adk.{module.__name__}" in logs._RAISED_AS_WELL
+        source = inspect.getsource(module)
+        for text in texts:
+            _, *places = source.split(f"'{text}")
+            assert places
+            assert all("raise\n" in place[:120] for place in places), text

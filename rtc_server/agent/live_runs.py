@@ -19,6 +19,7 @@ from ..metrics import Metrics
 from .adk_internals import sync_tools_on
 from .answer_picture import fit_for_message
 from .event_queue import EventQueue
+from .failure_log import log_failure
 from .failures import (
     ASK_AGAIN,
     ASKED_AGAIN,
@@ -246,7 +247,7 @@ class LiveRuns:
         if error is None:
             self._log.warning("the agent ended its run unasked")
         else:
-            self._log.error("the agent's run failed: %s", failure.code, exc_info=error)
+            log_failure(self._log, failure.code, error)
         if not isinstance(error, RedialLimit):
             self._count.failed(self._now())
         if self._count.failures > 1 or failure is REFUSED:
