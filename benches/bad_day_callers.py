@@ -41,6 +41,10 @@ class Report:
     ends: dict[str, int]
     """Why calls ended before the caller hung up."""
     unasked: int
+    worst_lateness_s: float
+    """Of the callers themselves, whose process has to run as well."""
+    late_share: float
+    """Of all their looks that came over half a second late."""
     longest_silence_s: float
     silences_s: tuple[float, float]
     """The median and the 99th of a hundred of each turn's longest silence."""
@@ -73,6 +77,8 @@ class Callers:
     accounts: list[CallAccount] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    lateness_s: list[float] = field(default_factory=list)
+    """Of the loop of the callers, twenty times a second."""
     _http: aiohttp.ClientSession = field(init=False)
     _until: float = 0.0
 
@@ -81,13 +87,21 @@ class Callers:
         offer_loopback_where_alone()
         self._until = time.monotonic() + seconds
         connector = aiohttp.TCPConnector(force_close=True)
+        watch = asyncio.create_task(self._watch_itself(), name="lateness")
         async with (
             aiohttp.ClientSession(base_url=self.url, connector=connector) as self._http,
             asyncio.TaskGroup() as group,
         ):
             for number in range(self.calls):
                 group.create_task(self._caller(number), name=f"caller {number}")
+        watch.cancel()
         return self.report()
+
+    async def _watch_itself(self) -> None:
+        while True:
+            due = time.monotonic() + _LOOK_EVERY_S
+            await asyncio.sleep(_LOOK_EVERY_S)
+            self.lateness_s.append(time.monotonic() - due)
 
     def report(self) -> Report:
         """The books of all calls."""
@@ -108,6 +122,8 @@ class Callers:
             outcomes=dict(outcomes),
             errors=dict(sum((one.errors for one in self.accounts), Counter())),
             ends=dict(self.ends),
+            worst_lateness_s=max(self.lateness_s, default=0.0),
+            late_share=sum(one > 0.5 for one in self.lateness_s) / max(1, len(self.lateness_s)),
             unasked=sum(one.unasked for one in self.accounts),
             longest_silence_s=silences[-1],
             silences_s=(silences[len(silences) // 2], silences[len(silences) * 99 // 100]),

@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -35,10 +36,11 @@ from typing import Any
 from rtc_server.agent.models.circuit_breaker import BreakerRules
 
 from .bad_day_callers import Callers, Report
-from .growth import MOST_DESCRIPTORS, MOST_THREADS, robust_slope
+from .growth import MOST_DESCRIPTORS, MOST_THREADS
 from .machine import describe_machine
 from .process_usage import usage_of
 from .session_weight import event_kb
+from .weighed_server import Weight, weigh
 
 __all__ = ["Footprint", "broken_by_reconnects", "most_in", "most_in_outages"]
 
@@ -52,10 +54,14 @@ MARGIN_S = 5.0
 """From the watchdog's time to the word of it, on a machine that is busy."""
 
 MOST_MB_A_MINUTE = 2.0
-"""Of the last two thirds of the run, beyond what sessions in memory add by nature."""
+"""From the end of the first round to that of the last, each without a call, beyond what sessions
+in memory add by nature: a leak of 5 kB a turn is found."""
 
-EVENTS_A_TURN = 6
-"""Of ADK, that a session keeps: the text, the transcripts, the usage, the handle, the end."""
+LEAST_MINUTES = 3.0
+"""Between those; a shorter run says nothing of megabytes a minute."""
+
+ROUNDS = 3
+"""The run is cut into so many parts; between them all hang up, and the server is weighed."""
 
 _WARM_UP_S = 6.0
 _SAMPLE_EVERY_S = 5.0
@@ -105,13 +111,12 @@ def broken_by_reconnects(times: Sequence[float], rules: BreakerRules) -> list[st
     return broken
 
 
-def growth(prints: Sequence[Footprint], turn_kb: float) -> tuple[float, float]:
-    """MB a minute over the last two thirds, and how much of it is history by nature."""
-    third = prints[0].at + (prints[-1].at - prints[0].at) / 3
-    later = [one for one in prints if one.at >= third]
-    mb = 60 * robust_slope([(one.at, one.resident_mb) for one in later])
-    turns = 60 * robust_slope([(one.at, float(one.turns)) for one in later])
-    return mb, turns * turn_kb / 1024
+def growth(weights: Sequence[Weight], event_kb: float) -> tuple[float, float]:
+    """MB a minute from the first weight to the last, and how much of it is history."""
+    first, last = weights[0], weights[-1]
+    minutes = (last.at - first.at) / 60
+    history_mb = (last.events - first.events) * event_kb / 1024
+    return (last.resident_mb - first.resident_mb) / minutes, history_mb / minutes
 
 
 # Processes ---------------------------------------------------------------------
@@ -143,12 +148,18 @@ class _StandIn:
 
 
 @contextlib.contextmanager
-def serving(environment: dict[str, str], max_calls: int, log: Path) -> Iterator[tuple[str, int]]:
-    """Our server on the stand-in's model; yields its URL and the id of its process."""
+def serving(
+    environment: dict[str, str], max_calls: int, log: Path, weight: Path
+) -> Iterator[tuple[str, int]]:
+    """Our server on the stand-in's model; yields its URL and the id of its process.
+
+    It writes its weight to ``weight``.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "rtc_server", "serve", "tests.gemini.agent:root_agent"]
+    command = [sys.executable, "-m", "benches.weighed_server", str(weight)]
+    command += ["serve", "tests.gemini.agent:root_agent"]
     command += ["--port", str(port), "--answer-seconds", str(ANSWER_S)]
     command += ["--max-calls", str(max_calls), "--log-level", "warning"]
     with log.open("w") as output:
@@ -200,13 +211,15 @@ class Run:
 
     report: Report
     prints: list[Footprint]
+    weights: list[Weight]
+    """After each round."""
     before: Footprint
     after: Footprint
     stand_in: dict[str, Any] = field(default_factory=dict)
 
 
-async def live_through(url: str, pid: int, options: argparse.Namespace) -> Run:
-    """Warm up, let them all call, and wait until nothing of the calls should be left."""
+async def live_through(url: str, pid: int, weight: Path, options: argparse.Namespace) -> Run:
+    """Warm up, let them all call in rounds, and wait each time until nothing should be left."""
     warm = Callers(url, 4, ANSWER_S + MARGIN_S, seed=options.seed + 1)
     await warm.run(_WARM_UP_S)
     before = await _settled(url, pid, 0)
@@ -219,6 +232,7 @@ async def live_through(url: str, pid: int, options: argparse.Namespace) -> Run:
         seed=options.seed,
     )
     prints: list[Footprint] = []
+    weights: list[Weight] = []
 
     async def sample() -> None:
         while True:
@@ -228,10 +242,14 @@ async def live_through(url: str, pid: int, options: argparse.Namespace) -> Run:
 
     sampling = asyncio.create_task(sample(), name="samples")
     try:
-        report = await callers.run(options.seconds)
+        for number in range(ROUNDS):
+            callers.seed = options.seed + number
+            report = await callers.run(options.seconds / ROUNDS)
+            after = await _settled(url, pid, report.turns)
+            weights.append(await asyncio.to_thread(weigh, pid, weight))
     finally:
         sampling.cancel()
-    return Run(report, prints, before, await _settled(url, pid, report.turns))
+    return Run(report, prints, weights, before, after)
 
 
 async def _settled(url: str, pid: int, turns: int) -> Footprint:
@@ -253,7 +271,7 @@ def _active_calls(url: str) -> int:
     return -1
 
 
-def judge(run: Run, turn_kb: float) -> tuple[dict[str, Any], list[str]]:
+def judge(run: Run, event_kb: float) -> tuple[dict[str, Any], list[str]]:
     """The figures, and the promises that were broken."""
     broken = list(run.report.broken)
     attempts = run.stand_in["attempted_at"]
@@ -271,12 +289,16 @@ def judge(run: Run, turn_kb: float) -> tuple[dict[str, Any], list[str]]:
         broken.append(f"{figures['descriptors_left']} descriptors are left")
     if figures["threads_left"] > MOST_THREADS:
         broken.append(f"{figures['threads_left']} threads are left")
-    if len(run.prints) >= 2:
-        mb, history_mb = growth(run.prints, turn_kb)
-        figures |= {"mb_a_minute": round(mb, 2), "history_mb_a_minute": round(history_mb, 2)}
-        minutes = (run.prints[-1].at - run.prints[0].at) / 60
-        if minutes >= 4.0 and mb - history_mb > MOST_MB_A_MINUTE:
-            broken.append(f"memory grows by {mb:.1f} MB a minute, {history_mb:.1f} of it history")
+    mb, history_mb = growth(run.weights, event_kb)
+    figures |= {
+        "mb_a_minute": round(mb, 2),
+        "history_mb_a_minute": round(history_mb, 2),
+        "most_resident_mb": round(max(one.resident_mb for one in run.prints), 1),
+        "worst_lateness_s": round(run.report.worst_lateness_s, 2),
+    }
+    minutes = (run.weights[-1].at - run.weights[0].at) / 60
+    if minutes >= LEAST_MINUTES and mb - history_mb > MOST_MB_A_MINUTE:
+        broken.append(f"memory grows by {mb:.1f} MB a minute, {history_mb:.1f} of it history")
     return figures, broken
 
 
@@ -293,13 +315,15 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=RESULTS / "bad_days.json")
     parser.add_argument("--log", type=Path, default=Path(os.devnull), help="of the server")
     options = parser.parse_args()
-    with (
-        stand_in(options.seed, options.share_bad, options.outage_every) as api,
-        serving(api.environment, options.calls + 10, options.log) as (url, pid),
-    ):
-        run = asyncio.run(live_through(url, pid, options))
+    with tempfile.TemporaryDirectory() as folder:
+        weight = Path(folder) / "weight"
+        with (
+            stand_in(options.seed, options.share_bad, options.outage_every) as api,
+            serving(api.environment, options.calls + 10, options.log, weight) as (url, pid),
+        ):
+            run = asyncio.run(live_through(url, pid, weight, options))
     run.stand_in = api.report
-    figures, broken = judge(run, EVENTS_A_TURN * event_kb())
+    figures, broken = judge(run, event_kb())
     result = {
         "taken_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": describe_machine(),
@@ -314,6 +338,7 @@ def main() -> int:
         "report": asdict(run.report),
         "figures": figures,
         "broken": broken,
+        "weights": [asdict(one) for one in run.weights],
         "samples": [
             {key: round(value, 1) for key, value in asdict(one).items()} for one in run.prints
         ],

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from benches.bad_days import broken_by_reconnects, most_in, most_in_outages
+from benches.bad_days import broken_by_reconnects, growth, most_in, most_in_outages
 from benches.call_account import WORD_S, CallAccount, Outcome
+from benches.weighed_server import Weight
 from rtc_server.agent.models.circuit_breaker import BreakerRules
 
 PATIENCE_S = 10.0
@@ -120,3 +121,8 @@ def test_the_most_connections_in_a_window_are_held_to_the_cap() -> None:
     rules = BreakerRules(connects_per_s=1.0, burst=2)
     assert broken_by_reconnects(times, rules) == []
     assert len(broken_by_reconnects([*times, 6.0, 6.0], rules)) == 1
+
+
+def test_growth_is_that_of_weights_and_the_events_between_them_are_history() -> None:
+    weights = [Weight(0.0, 100.0, 0), Weight(60.0, 150.0, 512), Weight(120.0, 110.0, 1024)]
+    assert growth(weights, event_kb=2.0) == (5.0, 1.0)

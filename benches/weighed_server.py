@@ -1,0 +1,68 @@
+"""Our server, which can be weighed: what it holds when all garbage is gone.
+
+Run as ``python -m benches.weighed_server FILE serve …``.  At SIGUSR1 it collects what is in
+circles, gives freed memory back to the system, and writes its weight to the file.  What a process
+has resident otherwise is for the most part what it has freed and kept for the next call, and goes
+up and down by ten megabytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from google.adk.events.event import Event
+
+from rtc_server.cli import main
+
+from .process_usage import usage_of
+
+__all__ = ["Weight", "weigh"]
+
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """The server at a moment in which it has no call."""
+
+    at: float
+    resident_mb: float
+    events: int
+    """Of ADK, in the histories of all sessions."""
+
+
+def weigh(pid: int, file: Path) -> Weight:
+    """Ask the server for its weight and wait for it."""
+    file.unlink(missing_ok=True)
+    os.kill(pid, signal.SIGUSR1)
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not file.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the server does not say what it weighs")
+        time.sleep(0.1)
+    return Weight(**json.loads(file.read_text()))
+
+
+def _weigh_this(file: Path) -> None:
+    for _ in range(2):
+        gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    events = sum(type(one) is Event for one in gc.get_objects())
+    mb = usage_of(os.getpid()).resident_bytes / 2**20
+    written = file.with_suffix(".new")
+    written.write_text(json.dumps(asdict(Weight(time.monotonic(), mb, events))))
+    written.rename(file)
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv.pop(1))
+    signal.signal(signal.SIGUSR1, lambda *_: _weigh_this(place))
+    sys.exit(main())
