@@ -193,6 +193,11 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit("the server did not start")
 
 
+def waited_s(pid: int) -> float:
+    """How long the first thread of a process has waited for a processor that others had."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 # The run -----------------------------------------------------------------------
 
 
@@ -213,6 +218,8 @@ class Run:
     prints: list[Footprint]
     weights: list[Weight]
     """After each round."""
+    waited: dict[str, float]
+    """What share of the time the server and the callers waited for a processor."""
     before: Footprint
     after: Footprint
     stand_in: dict[str, Any] = field(default_factory=dict)
@@ -241,6 +248,8 @@ async def live_through(url: str, pid: int, weight: Path, options: argparse.Names
             prints.append(footprint(pid, turns))
 
     sampling = asyncio.create_task(sample(), name="samples")
+    begun_at, ids = time.monotonic(), {"server": pid, "callers": os.getpid()}
+    begun = {name: waited_s(one) for name, one in ids.items()}
     try:
         for number in range(ROUNDS):
             callers.seed = options.seed + number
@@ -249,7 +258,9 @@ async def live_through(url: str, pid: int, weight: Path, options: argparse.Names
             weights.append(await asyncio.to_thread(weigh, pid, weight))
     finally:
         sampling.cancel()
-    return Run(report, prints, weights, before, after)
+    took_s = time.monotonic() - begun_at
+    waited = {name: (waited_s(one) - begun[name]) / took_s for name, one in ids.items()}
+    return Run(report, prints, weights, waited, before, after)
 
 
 async def _settled(url: str, pid: int, turns: int) -> Footprint:
@@ -294,7 +305,7 @@ def judge(run: Run, event_kb: float) -> tuple[dict[str, Any], list[str]]:
         "mb_a_minute": round(mb, 2),
         "history_mb_a_minute": round(history_mb, 2),
         "most_resident_mb": round(max(one.resident_mb for one in run.prints), 1),
-        "worst_lateness_s": round(run.report.worst_lateness_s, 2),
+        "waited_for_a_processor": {name: round(one, 3) for name, one in run.waited.items()},
     }
     minutes = (run.weights[-1].at - run.weights[0].at) / 60
     if minutes >= LEAST_MINUTES and mb - history_mb > MOST_MB_A_MINUTE:

@@ -31,6 +31,7 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from rtc_harness.aiortc_internals import stop_decoder_thread
 from rtc_server.peer.aiortc_internals import end_checks_at_once, transports
+from rtc_server.peer.aiortc_liveness import ask_for_consent
 
 __all__ = ["LightCall", "Received", "SentPacket"]
 
@@ -131,6 +132,8 @@ class LightCall:
             self._channel.on("message", self._on_message)
         await self._pc.setLocalDescription(await self._pc.createOffer())
         self._dtls = sender.transport
+        for transport in transports(self._pc):
+            ask_for_consent(transport)  # aioice's own gives up a server that is half a second late
         if self.is_quick:
             for transport in transports(self._pc):
                 end_checks_at_once(transport)

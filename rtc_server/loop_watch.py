@@ -51,6 +51,8 @@ class LoopWatch:
         self._period_s = period_s
         self._blocked_s = blocked_s
         self._due = 0.0
+        self._worked_s = 0.0
+        """The processor's time of the loop's thread, at the last beat."""
         self._culprit: str | None = None
         self._stop = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -79,6 +81,7 @@ class LoopWatch:
 
     def _schedule(self) -> None:
         self._due = time.monotonic() + self._period_s
+        self._worked_s = time.thread_time()
         self._timer = self._loop.call_later(self._period_s, self._beat)
 
     def _beat(self) -> None:
@@ -89,8 +92,14 @@ class LoopWatch:
             self._on_beat(now, lag_s)
         if lag_s > self._blocked_s:
             place, self._culprit = self._culprit or "an unknown place", None
+            # Where it did not work it waited: for a file, a lock, or a processor that others have.
+            worked_s = min(lag_s, time.thread_time() - self._worked_s)
             logger.warning(
-                "the event loop was blocked for %.2f s, and every call with it: %s", lag_s, place
+                "the event loop was blocked for %.2f s (%.2f s of work), and every call with it: "
+                "%s",
+                lag_s,
+                worked_s,
+                place,
             )
         self._schedule()
 

@@ -34,7 +34,22 @@ async def test_what_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixture) -
             await asyncio.sleep(0.05)
     [record] = caplog.records
     assert "blocking_tool" in record.getMessage()
+    assert "(0.0" in record.getMessage()  # it slept
     assert __file__ in record.getMessage()
+
+
+async def test_work_is_told_from_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    """What keeps the processor busy is of our own making; what waits may be of others'."""
+    with LoopWatch(Metrics(), period_s=0.02, blocked_s=0.1):
+        await asyncio.sleep(0.05)
+        with caplog.at_level(logging.WARNING, "rtc_server.loop_watch"):
+            until_s = time.thread_time() + 0.3
+            while time.thread_time() < until_s:
+                pass
+            await asyncio.sleep(0.05)
+    [record] = caplog.records
+    assert isinstance(record.args, tuple)
+    assert record.args[1] == pytest.approx(0.3, abs=0.06)
 
 
 async def test_each_beat_is_measured_and_the_thread_ends() -> None:
