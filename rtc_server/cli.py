@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import os
 import re
 import time
@@ -22,6 +21,7 @@ from . import __version__, event_loop, logs
 from .errors import ConfigurationError
 from .media.away_notice import load_notice
 from .settings import Limits, Settings
+from .untrusted_json import UnfitJson, parse_json
 
 __all__ = ["main"]
 
@@ -112,7 +112,9 @@ def _json_object(ctx: click.Context, param: click.Parameter, value: str | None) 
         return {}
     try:
         text = value if value.lstrip().startswith("{") else Path(value).read_text("utf-8")
-        found = json.loads(text)
+        found = parse_json(text)
+    except UnfitJson as error:
+        raise click.BadParameter(f"{value} cannot be taken. {error}") from None
     except (OSError, ValueError) as error:
         raise click.BadParameter(f"{value} is neither JSON nor a file of JSON: {error}") from None
     if not isinstance(found, dict):

@@ -116,6 +116,20 @@ class TestServe:
         assert settings.allow_hosts == ("a.example", "b.example", "c.example")
         assert settings.udp_ports == (50000, 50001)
 
+    @pytest.mark.parametrize(
+        "text", ['{"a": ' + "[" * 50_000, '{"a": ' + "[" * 900 + "]" * 900 + "}", '{"a": 1e999}']
+    )
+    def test_a_run_config_that_nobody_can_take_is_refused_in_a_sentence(
+        self, served: list[Settings], tmp_path: Path, text: str
+    ) -> None:
+        file = tmp_path / "run_config.json"
+        file.write_text(text)
+        result = invoke("serve", "--run-config", str(file))
+        assert result.exit_code == 2
+        assert "run_config.json cannot be taken" in result.stderr
+        assert "Traceback" not in result.output
+        assert not served
+
     def test_several_workers_are_served_by_a_front_with_the_same_settings_and_logs(
         self, served: list[Settings], monkeypatch: pytest.MonkeyPatch
     ) -> None:

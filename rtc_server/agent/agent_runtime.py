@@ -213,13 +213,18 @@ class AgentRuntime:
             history=history,
         )
 
-    def check_run_config(self, run_config: Mapping[str, Any] | None) -> None:
+    def check_run_config(
+        self, run_config: Mapping[str, Any] | None, modality: Modality | None = None
+    ) -> None:
         """Refuse what does not fit before a call is placed.
 
+        Args:
+            modality: of the offer, where it names one.
+
         Raises:
-            BadRequest: ``run_config`` does not fit; the field is named.
+            BadRequest: ``run_config`` does not fit, or not with ``modality``; the field is named.
         """
-        self._options.check_offer(run_config or {})
+        self._options.check_offer(run_config or {}, modality)
 
     def may_stay_silent(self, run_config: Mapping[str, Any]) -> bool:
         """Whether the model of such a call decides itself whether to answer."""

@@ -79,15 +79,19 @@ class LiveOptions:
                 )
             self._server = server
             self._fields = {**agent, **self._with_speech(agent, server)}
-            self._check(self._fields)
         except UnfitField as error:
             raise ConfigurationError(
                 f"The --run-config does not fit ADK's RunConfig: {error.path}"
             ) from None
-        except BadRequest as error:
-            raise ConfigurationError(
-                f"The --run-config, or the run_config of {agent_name}: {error}"
-            ) from None
+        for whose, fields in (
+            ("The --run-config", server),
+            (f"The run_config of {agent_name}", agent),
+            (f"The --run-config with the run_config of {agent_name}", self._fields),
+        ):
+            try:
+                self._check(fields)
+            except BadRequest as error:
+                raise ConfigurationError(f"{whose}: {error}") from None
         self._warn_of_what_is_lost(agent_name)
 
     def _with_speech(self, agent: Mapping[str, Any], server: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,14 +120,22 @@ class LiveOptions:
         asked = self._fields.get("response_modalities")
         return _modality_of(asked) if asked else "audio"
 
-    def check_offer(self, offered: Mapping[str, Any]) -> None:
+    def check_offer(self, offered: Mapping[str, Any], modality: Modality | None = None) -> None:
         """Refuse what a caller may not ask for, or what cannot work.
+
+        Args:
+            modality: of the offer, where it names one.
 
         Raises:
             BadRequest: it does not fit; the field is named.
         """
-        if offered:
-            self._check({**self._fields, **_offered(offered)})
+        if not offered:
+            return
+        typed = _offered(offered)
+        asked = typed.get("response_modalities")
+        if asked:
+            _check_modalities(asked, modality)
+        self._check({**self._fields, **typed})
 
     def run_config(
         self,
@@ -191,6 +203,8 @@ class LiveOptions:
             raise BadRequest(
                 f"{', '.join(on_vertex_alone)} needs Vertex AI; an API key does not do."
             )
+        if fields.get("support_cfc") and not all(isinstance(one, Gemini) for one in self._models):
+            raise BadRequest("support_cfc needs Gemini models; ADK refuses each run of another.")
         _made(dict(fields))
 
     def _warn_of_what_is_lost(self, agent_name: str) -> None:
@@ -224,6 +238,16 @@ def _offered(fields: Mapping[str, Any]) -> dict[str, Any]:
         return typed_fields(fields)
     except UnfitField as error:
         raise BadRequest(f"The run_config does not fit ADK's RunConfig: {error.path}") from None
+
+
+def _check_modalities(asked: Sequence[types.Modality], modality: Modality | None) -> None:
+    """Refuse what no call can be, before a model refuses it in each connection."""
+    if list(asked) not in ([types.Modality.AUDIO], [types.Modality.TEXT]):
+        raise BadRequest('"run_config.response_modalities" must be ["AUDIO"] or ["TEXT"].')
+    if modality == "audio" and list(asked) == [types.Modality.TEXT]:
+        raise BadRequest(
+            '"run_config.response_modalities" asks for text, and "modality" for audio.'
+        )
 
 
 def _made(fields: dict[str, Any]) -> RunConfig:

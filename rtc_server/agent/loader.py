@@ -14,9 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.loop_agent import LoopAgent
 from google.adk.agents.parallel_agent import ParallelAgent
 from google.adk.agents.run_config import RunConfig
+from google.adk.agents.sequential_agent import SequentialAgent
 from google.adk.apps.app import App
 from google.adk.cli.utils.agent_loader import AgentLoader
 from google.adk.cli.utils.envs import load_dotenv_for_agent
@@ -70,12 +72,7 @@ class LoadedAgent:
         else:
             kind = type(target).__name__
             raise AgentLoadError(f"The agent {name} is a {kind}, not an ADK agent or app.")
-        if isinstance(app.root_agent, LoopAgent | ParallelAgent):
-            kind = type(app.root_agent).__name__
-            raise AgentLoadError(
-                f"The agent {name} is a {kind}, which ADK does not run live: build it of a "
-                "SequentialAgent, a Workflow, or agents that transfer to each other."
-            )
+        _check_runs_live(name, app.root_agent)
         _check_models(name, app)
         return cls(name, app, _run_config_fields(name, run_config), ask_again)
 
@@ -237,6 +234,33 @@ def _place(folder: Path, error: BaseException) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else None
+
+
+def _check_runs_live(name: str, agent: Any, *, is_certain: bool = True) -> None:
+    """Refuse the agents that ADK does not run live where a call must come to them.
+
+    Where a model may transfer to them, or not, that is logged: the rest of the tree is of use.
+    """
+    kind = type(agent).__name__
+    if isinstance(agent, LoopAgent | ParallelAgent):
+        if not is_certain:
+            logger.warning(
+                "a call that comes to %s, a %s of the agent %s, fails there: ADK does not run it "
+                "live; make a tool of it (AgentTool)",
+                agent.name,
+                kind,
+                name,
+            )
+            return
+        what = "is" if agent.parent_agent is None else f"begins or goes on with {agent.name},"
+        raise AgentLoadError(
+            f"The agent {name} {what} a {kind}, which ADK does not run live: build it of a "
+            "SequentialAgent, a Workflow, or agents that transfer to each other."
+        )
+    if isinstance(agent, BaseAgent):  # the nodes of a workflow that are no models run as ever
+        is_certain = is_certain and isinstance(agent, SequentialAgent)
+        for one in agent.sub_agents:
+            _check_runs_live(name, one, is_certain=is_certain)
 
 
 def _check_models(name: str, app: App) -> None:

@@ -2,8 +2,8 @@
 
 Each field is tried by itself, so that a value that does not fit is named, and where in it.
 Read in google-adk 2.13.0 and google-genai 2.34.0: enumerations go by their names, in any
-case; of a name that they do not know google-genai makes a new member, and something that is
-no name at all raises whatever it raises.
+case, where ADK's own would go by value; of a name that they do not know google-genai makes a new
+member, and something that is no name at all raises whatever it raises.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
 from google.adk.agents.run_config import RunConfig
 from pydantic import BaseModel, ValidationError
@@ -58,6 +58,7 @@ def _typed(name: str, value: Any) -> dict[str, Any]:
     shown = _shown(name)
     if name not in RunConfig.model_fields or _is_deeper_than(_MAX_DEPTH, value):
         raise UnfitField(shown)
+    value = _by_name(RunConfig.model_fields[name].annotation, value, shown)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of is found below, or of no interest
@@ -72,6 +73,33 @@ def _typed(name: str, value: Any) -> dict[str, Any]:
     for one, found in typed.items():
         _check_enumerations(one, found)
     return typed
+
+
+def _by_name(kind: Any, value: Any, path: str) -> Any:
+    """``value`` with the members that it names in ADK's own enumerations, which go by value.
+
+    Raises:
+        UnfitField: true or false stands for a number, which pydantic would take for 1 or 0.
+    """
+    kinds = [one for one in (kind, *get_args(kind)) if isinstance(one, type)]
+    if isinstance(value, bool):
+        if bool not in kinds and (int in kinds or float in kinds):
+            raise UnfitField(path)
+    elif isinstance(value, str):
+        for one in kinds:
+            if issubclass(one, Enum) and value.upper() in one.__members__:
+                return one[value.upper()]
+    elif isinstance(value, Mapping):
+        models = [one for one in kinds if issubclass(one, BaseModel)]
+        fields = models[0].model_fields if models else {}
+        by_alias = {field.alias: field for field in fields.values() if field.alias}
+        return {
+            name: _by_name(field.annotation, one, f"{path}.{_shown(name)}")
+            if (field := fields.get(name) or by_alias.get(name)) is not None
+            else one
+            for name, one in value.items()
+        }
+    return value
 
 
 def _check_enumerations(path: str, value: object) -> None:

@@ -6,13 +6,14 @@ The proof is the ``setup`` message, which ADK's ``Gemini`` and Google's client s
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.adk.agents.llm_agent import LlmAgent
-from google.adk.agents.run_config import RunConfig
+from google.adk.agents.run_config import RunConfig, StreamingMode
 from google.adk.models.google_llm import Gemini
 from google.genai import types
 from pydantic.alias_generators import to_camel
@@ -20,7 +21,7 @@ from pydantic.alias_generators import to_camel
 from rtc_server.agent.agent_runtime import AgentRuntime
 from rtc_server.agent.live_run_config import LiveOptions
 from rtc_server.agent.loader import LoadedAgent
-from rtc_server.agent.run_config_fields import typed_fields
+from rtc_server.agent.run_config_fields import UnfitField, typed_fields
 from rtc_server.errors import BadRequest, ConfigurationError
 from rtc_server.metrics import Metrics
 from rtc_server.settings import Settings
@@ -28,6 +29,7 @@ from tests.waiting import until
 
 from .conftest import FAST
 from .gemini_stand_in import Connection, gemini_stand_in
+from .scripted_llm import ScriptedLlm
 
 # A model of 2.x: ADK drops some options for those of 3.x.
 MODEL = "gemini-2.5-flash-live-stand-in"
@@ -382,3 +384,100 @@ def test_modality_of_a_call_that_names_none(
     """That of the offer's run config, the operator's, the agent's, or audio."""
     options = LiveOptions(Settings(**settings), agent=typed_fields(agent or {}))
     assert options.modality(call) == expected
+
+
+async def test_code_execution_is_a_tool_in_the_setup(setup_of: SetupOf) -> None:
+    """``support_cfc`` is no option of run_async alone."""
+    setup = await setup_of(settings=Settings(run_config={"support_cfc": True}))
+    assert {"codeExecution": {}} in setup["tools"]
+
+
+async def test_options_that_adk_reads_outside_of_live_mode_change_nothing(
+    setup_of: SetupOf,
+) -> None:
+    """When one of them reaches the model, this fails."""
+    fields = {
+        "streaming_mode": "SSE",
+        "service_tier": "flex",
+        "save_input_blobs_as_artifacts": True,
+        "max_llm_calls": 0,
+    }
+    assert await setup_of(call=fields) == await setup_of()
+
+
+@pytest.mark.parametrize("name", ["SSE", "sse", "Bidi", "none"])
+def test_enumerations_of_adk_go_by_name_in_any_case(name: str) -> None:
+    """As those of google-genai do."""
+    fields = typed_fields({"streaming_mode": name})
+    assert fields["streaming_mode"] is StreamingMode[name.upper()]
+    capture = typed_fields({"telemetry": {"capture_message_content": "no_content"}})["telemetry"]
+    assert capture.capture_message_content.name == "NO_CONTENT"
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"max_llm_calls": True}, "max_llm_calls"),
+        ({"max_llm_calls": sys.maxsize}, "max_llm_calls"),
+        ({"tool_thread_pool_config": {"max_workers": True}}, "max_workers"),
+        (
+            {"realtime_input_config": {"automaticActivityDetection": {"prefixPaddingMs": True}}},
+            "prefixPaddingMs",
+        ),
+        ({"streaming_mode": "fast"}, "streaming_mode"),
+    ],
+)
+def test_true_is_no_number_and_no_name_is_made_up(fields: dict[str, Any], path: str) -> None:
+    with pytest.raises(UnfitField, match=path):
+        typed_fields(fields)
+
+
+@pytest.mark.parametrize(
+    ("modality", "asked", "words"),
+    [
+        ("audio", ["TEXT"], "for text"),
+        (None, ["AUDIO", "TEXT"], "must be"),
+        ("audio", ["IMAGE"], "must be"),
+        (None, ["VIDEO"], "must be"),
+        ("text", ["TEXT", "TEXT"], "must be"),
+    ],
+)
+def test_modalities_that_no_call_can_have_are_refused_with_the_offer(
+    modality: Any, asked: list[str], words: str
+) -> None:
+    """And not by the model, in each connection of the call."""
+    options = LiveOptions(Settings())
+    with pytest.raises(BadRequest, match=words):
+        options.check_offer({"response_modalities": asked}, modality)
+
+
+@pytest.mark.parametrize(
+    ("modality", "asked"),
+    [(None, ["TEXT"]), ("text", ["text"]), ("text", ["AUDIO"]), ("audio", ["AUDIO"]), ("text", [])],
+)
+def test_modalities_that_a_call_can_have_are_taken(modality: Any, asked: list[str]) -> None:
+    """A text call of a model that speaks has its transcript."""
+    LiveOptions(Settings()).check_offer({"response_modalities": asked}, modality)
+
+
+def test_error_names_whose_field_does_not_work() -> None:
+    """The operator looks for it in one place."""
+    wrong = {"session_resumption": {"handle": "h"}}
+    typed = typed_fields(wrong)
+    for server, agent, words in (
+        (wrong, {}, r"^The --run-config: session_resumption"),
+        ({}, typed, r"^The run_config of guide: session_resumption"),
+        (
+            {"streaming_mode": "sse"},
+            {"service_tier": "deferred"},
+            r"^The --run-config with the run_config of guide: ",
+        ),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            LiveOptions(Settings(run_config=server), agent_name="guide", agent=typed_fields(agent))
+
+
+def test_code_execution_needs_gemini_models() -> None:
+    """ADK raises ValueError in each run of another."""
+    with pytest.raises(ConfigurationError, match="support_cfc"):
+        LiveOptions(Settings(run_config={"support_cfc": True}), models=[ScriptedLlm()])

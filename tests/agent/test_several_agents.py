@@ -13,6 +13,7 @@ from google.adk.agents.loop_agent import LoopAgent
 from google.adk.agents.parallel_agent import ParallelAgent
 from google.adk.agents.sequential_agent import SequentialAgent
 from google.adk.models.google_llm import Gemini
+from google.adk.tools.agent_tool import AgentTool
 from google.adk.workflow import START, Workflow
 from google.genai import types
 
@@ -196,3 +197,32 @@ def test_agent_that_adk_does_not_run_live_is_refused_at_start(kind: type[Any]) -
     agent = kind(name="root", sub_agents=[LlmAgent(name="one", model=ScriptedLlm())])
     with pytest.raises(AgentLoadError, match=f"is a {kind.__name__}, which ADK does not run live"):
         LoadedAgent.from_object("root", agent)
+
+
+@pytest.mark.parametrize("kind", [LoopAgent, ParallelAgent])
+def test_sequence_that_comes_to_such_an_agent_is_refused_at_start(kind: type[Any]) -> None:
+    """Its run would fail in the middle of each call."""
+    inner = kind(name="inner", sub_agents=[LlmAgent(name="two", model=ScriptedLlm())])
+    first = LlmAgent(name="one", model=ScriptedLlm())
+    root = SequentialAgent(name="root", sub_agents=[first, inner])
+    words = f"goes on with inner, a {kind.__name__}, which ADK does not run live"
+    with pytest.raises(AgentLoadError, match=words):
+        LoadedAgent.from_object("root", root)
+
+
+@pytest.mark.parametrize("kind", [LoopAgent, ParallelAgent])
+def test_such_an_agent_that_a_model_may_transfer_to_is_warned_of(
+    kind: type[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The rest of the tree is of use without it."""
+    inner = kind(name="inner", sub_agents=[LlmAgent(name="two", model=ScriptedLlm())])
+    root = LlmAgent(name="root", model=ScriptedLlm(), sub_agents=[inner])
+    LoadedAgent.from_object("root", root)
+    assert f"inner, a {kind.__name__}" in caplog.text
+
+
+def test_such_an_agent_within_a_tool_is_run_as_ever(caplog: pytest.LogCaptureFixture) -> None:
+    inner = LoopAgent(name="inner", sub_agents=[LlmAgent(name="two", model=ScriptedLlm())])
+    root = LlmAgent(name="root", model=ScriptedLlm(), tools=[AgentTool(inner)])
+    LoadedAgent.from_object("root", root)
+    assert "does not run it live" not in caplog.text
