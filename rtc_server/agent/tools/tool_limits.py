@@ -18,11 +18,19 @@ from google.adk.agents.llm_agent import LlmAgent
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
+from ...untrusted_json import is_deeper_than
 from .tool_threads import NoToolThread
 
 __all__ = ["ToolFailed", "ToolRun", "ToolTakenBack", "ToolTookTooLong", "answer_tool_errors"]
 
 logger = logging.getLogger(__name__)
+
+MAX_RESULT_DEPTH = 64
+"""So many lists and dicts may stand in one another.
+
+What is much deeper (900 in google-genai 2.34) cannot be sent to the model, and lies in the
+session's history: no later connection could be told of it either.
+"""
 
 _STOP_S = 1.0
 """A tool that ignores its cancellation is waited for that long, and then left to itself."""
@@ -30,6 +38,10 @@ _STOP_S = 1.0
 
 class ToolFailed(Exception):
     """The tool raised what is no :exc:`Exception`; that is the cause."""
+
+
+class ToolResultTooDeep(Exception):
+    """What the tool returned could be neither copied nor sent."""
 
 
 class ToolTookTooLong(Exception):
@@ -66,6 +78,7 @@ class ToolRun:
             ToolTookTooLong: there was none within ``seconds``.
             ToolTakenBack: it was taken back before there was one.
             ToolFailed: see there.
+            ToolResultTooDeep: it is of no use to anybody.
             Exception: what the tool raises.
         """
         task = self._task
@@ -77,7 +90,10 @@ class ToolRun:
                 task.cancel()
                 await asyncio.wait({task}, timeout=_STOP_S)
         if task.done() and not task.cancelled():
-            return task.result()
+            result = task.result()
+            if is_deeper_than(MAX_RESULT_DEPTH, result):
+                raise ToolResultTooDeep(f"more than {MAX_RESULT_DEPTH} lists and dicts")
+            return result
         if not task.done():
             logger.error("the tool %s does not end; it is left to itself", self._name)
             task.add_done_callback(_forget)

@@ -21,6 +21,7 @@ from rtc_server.agent.live_events import (
     ToolReturned,
 )
 from rtc_server.agent.live_session import LiveSession
+from rtc_server.agent.tools.tool_limits import MAX_RESULT_DEPTH
 from rtc_server.settings import Limits, Settings
 
 from ..conftest import agent_of, serve_agent
@@ -99,6 +100,27 @@ async def test_tool_at_work_has_one_task_of_its_own(llm: ScriptedLlm) -> None:
     async with serve_agent(agent_of(llm, tools=[dig])) as server, server.call() as live:
         live.send_text("go")
         assert results(await until(live, ModelTurnComplete)) == [{"result": ["tool-dig"]}]
+
+
+@pytest.mark.parametrize("depth", [MAX_RESULT_DEPTH, 900, 2000])
+async def test_result_that_could_not_be_sent_is_a_failure_of_the_tool(
+    llm: ScriptedLlm, depth: int
+) -> None:
+    """In the history it would keep the model's client from every later connection."""
+
+    async def dig() -> dict[str, Any]:
+        deep: Any = 1
+        for _ in range(depth):
+            deep = [deep]
+        return {"a": deep}
+
+    llm.scripts = [uses_tool("dig")]
+    async with serve_agent(agent_of(llm, tools=[dig])) as server, server.call() as live:
+        for _ in range(2):
+            live.send_text("go")
+            seen = await until(live, ModelTurnComplete, AgentFailed)
+            assert results(seen) == [{"error": "The tool dig failed."}]
+            assert failures(seen) == []
 
 
 async def test_tool_that_never_returns_is_given_up_and_the_model_told(llm: ScriptedLlm) -> None:
