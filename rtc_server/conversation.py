@@ -176,6 +176,7 @@ class Conversation:
         """A piece of the uplink was judged to be speech."""
         self._asked.speak(arrived_at, duration_ms)
         self._unheard.speech(arrived_at, duration_ms)
+        self._absence.speech(duration_ms)
         self.last_activity_at = arrived_at
         if self._asked.is_spoken:
             self.user_said_at = arrived_at
@@ -215,6 +216,9 @@ class Conversation:
                 return []
             self._turns.begin(now)
         self._turns.cut_off(now, has_begun=has_begun)
+        if self._absence.is_away:
+            self._turns.cut = None  # what was asked waits here, and does so no longer
+            self._asked.withdraw()
         self._out.append(InterruptModel())
         return self._done()
 

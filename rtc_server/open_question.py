@@ -56,6 +56,11 @@ class OpenQuestion:
         self.question = Question()
         return question
 
+    def withdraw(self) -> None:
+        """No answer is wanted any more."""
+        self.question = Question()
+        self.prompted_at = None
+
     @property
     def is_spoken(self) -> bool:
         """There was more speech than a cough."""

@@ -28,6 +28,7 @@ __all__ = [
     "STALLED",
     "AgentStalled",
     "Failure",
+    "HandleRefused",
     "HeldTooLong",
     "ModelChanged",
     "RedialLimit",
@@ -61,16 +62,27 @@ class HeldTooLong(Exception):
     """The model has been down for as long as a call waits for it."""
 
 
+class HandleRefused(Exception):
+    """The model does not go on with the session of a handle; it is told the history instead."""
+
+
 class ModelChanged(Exception):
     """The run ends because the next one asks another model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run is over; ``message`` is for the caller."""
+    """Why a run is over; ``cause`` is for the caller, who is also told what comes of it."""
 
     code: str
-    message: str
+    cause: str
+    sequel: str = "It is being called again."
+    waits: bool = False
+    """Whether it passes, as far as is known, and is waited for; else it is tried a few times."""
+
+    def told(self, advice: str = "") -> str:
+        """In words for the caller."""
+        return " ".join(filter(None, (self.cause, self.sequel, advice)))
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
@@ -85,28 +97,27 @@ class Failure:
                 return REFUSED
             if status in (1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014) or status >= 500:
                 return LOST
-        if isinstance(error, ConnectionClosed):
+        if isinstance(error, ConnectionClosed | RedialLimit | HandleRefused):
             return LOST
         if isinstance(error, OSError | TimeoutError | InvalidHandshake | HeldTooLong):
             return UNREACHABLE
         return FAILED
 
 
-ENDED = Failure("agent_ended", "The agent hung up. It is being called again.")
-STALLED = Failure("agent_stalled", "The agent does not listen. It is being called again.")
-BUSY = Failure("agent_busy", "The agent has too much to do. It is being called again.")
-REFUSED = Failure("agent_refused", "The agent's model refused the connection.")
-LOST = Failure("agent_lost", "The connection to the agent was lost. It is being called again.")
-UNREACHABLE = Failure("agent_unreachable", "The agent cannot be reached. It is being called again.")
-FAILED = Failure("agent_failed", "Something went wrong with the agent. It is being called again.")
+ENDED = Failure("agent_ended", "The agent hung up.")
+STALLED = Failure("agent_stalled", "The agent does not listen.")
+BUSY = Failure("agent_busy", "The agent has too much to do.", waits=True)
+REFUSED = Failure("agent_refused", "The agent's model refused the connection.", "")
+LOST = Failure("agent_lost", "The connection to the agent was lost.", waits=True)
+UNREACHABLE = Failure("agent_unreachable", "The agent cannot be reached.", waits=True)
+FAILED = Failure("agent_failed", "Something went wrong with the agent.")
 RECONNECTED = Failure(
-    "agent_reconnected", "The connection to the agent was renewed; please ask again."
+    "agent_reconnected", "The connection to the agent was lost and is renewed.", "", waits=True
 )
 GAVE_UP = "The agent cannot be reached. Please call again later."
 
-
-ASKED_AGAIN = " Your question is put to it again."
-ASK_AGAIN = " Please ask again."
+ASKED_AGAIN = "Your question is put to it again."
+ASK_AGAIN = "Please ask again."
 
 
 def blames_the_request(error: BaseException | None) -> bool:

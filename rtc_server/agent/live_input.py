@@ -162,9 +162,11 @@ class LiveInput:
     def interrupt(self) -> bool:
         """Make the model stop speaking; False if it cannot be told to.
 
-        Gemini is told of an activity, which stays open, and without audio, until the user talks or
-        types: one with audio in it, be it silence, would be answered.
+        Text that waits for a model is withdrawn.  Gemini is told of an activity, which stays open,
+        and without audio, until the user talks or types: one with audio in it, be it silence,
+        would be answered.
         """
+        self.queue.withdraw_texts()
         can = self._link.models.is_cascade or self._vad_is_off
         if not can or self._link.state is not LinkState.CONNECTED:
             return False

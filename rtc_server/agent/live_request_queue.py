@@ -207,12 +207,17 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         if dropped_s:
             self._on_audio_dropped(dropped_s)
 
+    def withdraw_texts(self) -> None:
+        """Drop what the user has typed and the run has not taken."""
+        kept = [one for one in self._requests if not _is_text(one.request)]
+        self._requests = deque(kept)
+        if not kept:
+            self._waiting_since = None
+
     @property
     def has_text(self) -> bool:
         """Whether a text of the user waits."""
-        return any(
-            one.request.content is not None and _outlives_run(one.request) for one in self._requests
-        )
+        return any(_is_text(one.request) for one in self._requests)
 
     def waited_s(self) -> float:
         """How long nothing has been taken although something is there; 0 if nothing is."""
@@ -288,6 +293,10 @@ def _outlives_run(req: LiveRequest) -> bool:
         return True
     parts = req.content.parts if req.content is not None else None
     return bool(parts) and all(part.function_response is None for part in parts or [])
+
+
+def _is_text(req: LiveRequest) -> bool:
+    return req.content is not None and _outlives_run(req)
 
 
 def _hands_over(req: LiveRequest) -> bool:

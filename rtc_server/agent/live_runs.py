@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from google.adk.models.base_llm import BaseLlm
 from google.genai import types
@@ -25,11 +25,14 @@ from .failures import (
     ASKED_AGAIN,
     ENDED,
     GAVE_UP,
+    LOST,
     POLICY_VIOLATION,
     RECONNECTED,
     REFUSED,
+    UNREACHABLE,
     UNSUPPORTED_DATA,
     Failure,
+    HandleRefused,
     HeldTooLong,
     ModelChanged,
     RedialLimit,
@@ -168,7 +171,8 @@ class LiveRuns:
         self._is_interrupted_ahead = False
         self._task_ended = False
         """An agent of a workflow said last that it is done."""
-        self._is_told = False  # that there is no connection
+        self._is_proved = False
+        """The model has been there in this call."""
         self._requests: deque[LlmRequest] = deque(maxlen=8)
         """Of the latest connections of this run: a reconnect has the one of the first connect."""
 
@@ -178,6 +182,10 @@ class LiveRuns:
     def typed(self, text: str) -> None:
         """The user has typed a turn."""
         self._turn.typed(text, self._now())
+
+    def withdrawn(self) -> None:
+        """The user wants no answer to what was asked so far."""
+        self._turn = OpenTurn()
 
     def renew(self) -> None:
         """End the run that goes on; the next one starts at once, and owes no answer."""
@@ -199,8 +207,11 @@ class LiveRuns:
                 self._connection_is_over(error)
                 if self.closing.is_set():
                     return
-                if self._tells_history_instead():
-                    continue
+                is_ours = isinstance(error, ModelChanged | Renewed)
+                if not is_ours and self._resumption.was_refused(is_unknown=_is_policy(error)):
+                    error = HandleRefused()
+                    if self._tells_history_instead():
+                        continue
                 self._link.state = LinkState.RECONNECTING
                 self._input.start_over()
                 if self._falls_back_to_speech(error):
@@ -224,13 +235,18 @@ class LiveRuns:
         await self._pause(self._retry.delay_s(1))
 
     def _tells_history_instead(self) -> bool:
-        """Whether the model did not take the handle kept from another call; nobody is told."""
-        if not self._resumption.was_refused() or self._turn.is_open(self._now()):
-            return False
+        """Whether nothing is lost by a handle that the model did not take; then nobody is told."""
         self._log.info("the model does not go on with its session; it is told the history")
+        if self._loses_something():
+            return False
         self._link.state = LinkState.CONNECTING
         self._input.queue.start_over()
         return True
+
+    def _loses_something(self) -> bool:
+        """Whether an answer is lost with the connection; what waits for the next one is not."""
+        is_owed = self._turn.is_open(self._now()) and not self._input.queue.has_text
+        return self._mapper.is_answering or is_owed
 
     def _start_over(self, why: ModelChanged | Renewed) -> None:
         """The run was ended on purpose; nobody is told, and the next one starts at once."""
@@ -248,23 +264,21 @@ class LiveRuns:
             self._log.warning("the agent ended its run unasked")
         else:
             log_failure(self._log, failure.code, error)
+        is_down = self._link.is_down and failure is not REFUSED
         if not isinstance(error, RedialLimit):
-            self._count.failed(self._now())
+            # Down for everybody: this call waits, as the others do.
+            self._count.failed(self._now(), waits=failure.waits or is_down)
         if self._count.failures > 1 or failure is REFUSED:
             self._resumption.drop()  # it did not help; the history is told anew instead
         self._metrics.agent_errors.labels(failure.code).inc()
-        is_down = self._link.is_down and failure is not REFUSED
-        if is_down:  # for everybody: this call waits, as the others do, and has no say in it
-            self._count.spare()
         changes = self._link.failed()
-        if isinstance(error, HeldTooLong) or self._count.is_exhausted:
-            self._mapper.reset()
-            await self._emit(AgentFailed(failure.code, GAVE_UP, retryable=False))
-            return False
-        is_lost = self._mapper.is_answering
-        if is_lost or not (is_down and self._is_told):
-            await self._tell_lost(failure, is_lost=is_lost)
-        self._is_told = True
+        if isinstance(error, HeldTooLong) or self._count.patience_s(self._now()) <= 0:
+            return await self._give_up(UNREACHABLE)
+        if self._count.is_exhausted:
+            return await self._give_up(failure)
+        is_lost = self._loses_something()
+        if is_lost or (not self._count.is_told and not self._is_first):
+            await self._tell_lost(failure)
         self._mapper.reset()
         self._choose_model()
         if not changes:
@@ -272,28 +286,41 @@ class LiveRuns:
         self._metrics.agent_reconnects.inc()
         return True
 
-    async def _tell_lost(self, failure: Failure, *, is_lost: bool) -> None:
-        """What became of the user's turn, beside the failure itself."""
+    @property
+    def _is_first(self) -> bool:
+        """The model was there, and has failed once: the next connection may be a good one."""
+        return self._is_proved and self._count.failures == 1
+
+    async def _give_up(self, failure: Failure) -> Literal[False]:
+        self._mapper.reset()
+        await self._emit(AgentFailed(failure.code, GAVE_UP, retryable=False))
+        return False
+
+    async def _tell_lost(self, failure: Failure) -> None:
+        """The failure, and what becomes of the user's turn; once in a row, if nothing is lost."""
         now = self._now()
-        is_lost = is_lost or self._turn.is_open(now)
+        is_lost = self._mapper.is_answering or self._turn.is_open(now)
+        self._count.is_told = True
         if self._input.queue.has_text:
             await self._emit(
-                AgentFailed(failure.code, failure.message, retryable=True, keeps_question=True)
+                AgentFailed(failure.code, failure.told(), retryable=True, keeps_question=True)
             )
             return
         words = self._turn.lose(now) if self._terms.ask_again else None
-        message, asks_again = failure.message, words is not None
-        if words is not None:
+        if words is None:
+            self._turn = OpenTurn()
+        else:
             self._metrics.asked_again.inc()
             self._input.ask_again(words)
-            message = message.removesuffix("; please ask again.").removesuffix(".") + "."
-            message += ASKED_AGAIN
-        elif is_lost and failure is not RECONNECTED:
-            message += ASK_AGAIN
-        if not asks_again:
-            self._turn = OpenTurn()
+        advice = ASKED_AGAIN if words is not None else ASK_AGAIN if is_lost else ""
         await self._emit(
-            AgentFailed(failure.code, message, retryable=True, asks_again=asks_again, at=now)
+            AgentFailed(
+                failure.code,
+                failure.told(advice),
+                retryable=True,
+                asks_again=words is not None,
+                at=now,
+            )
         )
 
     async def _run(self) -> None:
@@ -335,6 +362,7 @@ class LiveRuns:
         if self.closing.is_set() or self._watch.is_ending:
             return
         self._link.proved()
+        self._is_proved = True
         if not self._link.models.is_fallback:  # a handle is good for its own model only
             self._resumption.take(adk_event)
         for event in self._mapper.map(adk_event):
@@ -398,7 +426,7 @@ class LiveRuns:
     def _connection_is_over(self, error: BaseException | None) -> None:
         is_ours = self.closing.is_set() or self._watch.is_ending
         # A handle that the model no longer knows says nothing about the model.
-        is_forgotten = bool(self._resumption.handle) and close_code_of(error) == POLICY_VIOLATION
+        is_forgotten = bool(self._resumption.handle) and _is_policy(error)
         self._link.over(error, is_ours=is_ours or is_forgotten)
 
     # ConnectionObserver -------------------------------------------------------
@@ -412,22 +440,25 @@ class LiveRuns:
         else:
             self._resumption.connects_again()
             await self._reconnecting()
+        self._resumption.connects()
+        self._count.connects(self._now())
         if self._link.state is LinkState.CONNECTING:
             await self._link.tell_away(_FIRST_PATIENCE_S)
-        return await self._link.admit(model)
+        return await self._link.admit(model, self._count.patience_s(self._now()))
 
     async def _reconnecting(self) -> None:
         self._link.state = LinkState.RECONNECTING
         self._input.connects_again()
         await self._end_interruption()
         self._metrics.agent_reconnects.inc()
-        self._count.failed(self._now())
+        self._count.failed(self._now(), waits=True)
         await self._link.tell_away()
-        is_kept = self._input.queue.has_text and not self._mapper.is_answering
-        if not is_kept and (self._mapper.is_answering or self._turn.is_open(self._now())):
-            await self._tell_lost(RECONNECTED, is_lost=True)  # the rest never comes
+        if self._loses_something():
+            await self._tell_lost(RECONNECTED)  # the rest never comes
+        elif not self._count.is_told and not self._is_first:
+            await self._tell_lost(LOST)
         self._mapper.reset()
-        if self._count.is_exhausted:
+        if self._count.is_long:
             raise RedialLimit
         if self._count.failures > 1:
             await self._pause(self._retry.delay_s(self._count.failures))
@@ -435,7 +466,6 @@ class LiveRuns:
     async def connected(self) -> None:
         """A connection is open."""
         self._link.connected()
-        self._is_told = False
         self._count.connected(self._now())
         if self.speaks_only:
             self._on_speaks_only()
@@ -483,3 +513,7 @@ class LiveRuns:
         if isinstance(event, ModelInterrupted):
             self._questions.withdraw()
         await self._events.put(event)
+
+
+def _is_policy(error: BaseException | None) -> bool:
+    return close_code_of(error) == POLICY_VIOLATION

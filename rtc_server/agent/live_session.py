@@ -79,7 +79,6 @@ class LiveSession:
             fallback,
             gates,
             call=self,
-            patience_s=retry.patience_s,
             emit=self._events.put,
             now=_now,
             metrics=metrics,
@@ -224,6 +223,7 @@ class LiveSession:
     def interrupt(self) -> bool:
         """Make the model stop speaking; False if it cannot be told to."""
         self.questions.withdraw()
+        self._runs.withdrawn()
         return self._input.interrupt()
 
     def renew(self) -> None:

@@ -205,6 +205,21 @@ async def test_connection_that_is_not_taken_in_time_is_given_up(llm: ScriptedLlm
     assert texts(seen) == "You said: hello"
 
 
+async def test_what_is_interrupted_while_the_model_is_away_is_withdrawn() -> None:
+    """Only what was typed afterwards is answered; the rest is not asked again."""
+    llm = Outage(scripts=[echo_text])
+    async with serve_agent(agent_of(llm), settings=ASKS_AGAIN) as server, server.call() as live:
+        live.send_text("one")
+        await until(live, AgentFailed)
+        live.interrupt()
+        live.send_text("two")
+        llm.is_away = False
+        assert texts(await until(live, ModelTurnComplete)) == "You said: two"
+        live.send_text("three")
+        assert texts(await until(live, ModelTurnComplete)) == "You said: three"
+    assert not llm.connections[-1].history
+
+
 # The fallback -----------------------------------------------------------------
 
 
@@ -388,8 +403,8 @@ async def test_answered_turn_is_not_asked_again(llm: ScriptedLlm) -> None:
     llm.scripts = [answer_then_die, echo_text]
     async with serve_agent(agent_of(llm), settings=ASKS_AGAIN) as server, server.call() as live:
         live.send_text("one")
-        seen = await until(live, AgentFailed)
-        assert not failures(seen)[0].asks_again
+        await until(live, ModelTurnComplete)
+        assert failures(await until(live, ModelBack)) == []
         assert server.metric("rtc_agent_asked_again_total") == 0
 
 

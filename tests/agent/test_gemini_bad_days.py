@@ -157,12 +157,14 @@ async def test_reconnect_that_is_refused_or_forgotten_is_tried_anew(serve: Serve
     assert with_handle[:3] == [False, True, False]
 
 
-async def test_model_that_accepts_and_crashes_ends_the_call_after_some_tries(serve: Serve) -> None:
+async def test_model_that_accepts_and_crashes_ends_the_call_after_some_time(serve: Serve) -> None:
     """ADK alone would redial a hundred times a second, for ever."""
-    async with serve(Day(at(Moment.READY, Abort()))) as (server, api):
+    rules = replace(FAST, patience_s=1.0, first_delay_s=0.1, max_delay_s=0.1)
+    async with serve(Day(at(Moment.READY, Abort())), retry=rules) as (server, api):
         async with server.call("audio") as live:
             seen = [event async for event in live.events()]
-        assert api.attempts <= FAST.attempts + 2
+        assert api.attempts <= 12
+    assert len(failures(seen)) == 2
     last = seen[-1]
     assert isinstance(last, AgentFailed)
     assert not last.retryable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from websockets.http11 import Response
 
 from rtc_server.agent.live_events import AgentFailed, AgentText, ModelAway, ModelBack
 from rtc_server.agent.retry_rules import RetryRules
+from tests.waiting import until as eventually
 
-from .conftest import agent_of, serve_agent
+from .conftest import FAST, agent_of, serve_agent
 from .listening import SPEECH, answer, failures, texts, until
 from .scripted_llm import (
     ScriptedConnection,
@@ -94,11 +96,63 @@ async def test_end_that_nobody_asked_for_is_a_failure(llm: ScriptedLlm) -> None:
 
 async def test_failures_without_progress_end_the_call_after_six(llm: ScriptedLlm) -> None:
     """Beginnings of answers are no progress; the last failure is not retryable, then it ends."""
-    llm.scripts = [fail_after(OSError(), "Once upon")]
+    llm.scripts = [fail_after(ValueError(), "Once upon")]
     async with serve_agent(agent_of(llm)) as server, server.call() as live:
         seen = [event async for event in live.events()]
-    assert failures(seen) == [("agent_unreachable", True)] * 5 + [("agent_unreachable", False)]
+    assert failures(seen) == [("agent_failed", True)] * 5 + [("agent_failed", False)]
     assert llm.connects == 6
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(), refused(503), refused(429), ConnectionClosedError(None, None)], ids=str
+)
+async def test_a_lone_call_waits_for_a_model_that_is_away_and_is_told_once(
+    llm: ScriptedLlm, error: Exception
+) -> None:
+    """Many more tries than six; what was typed meanwhile is answered."""
+    llm.connect_errors = [error] * 40
+    llm.scripts = [echo_text]
+    async with serve_agent(agent_of(llm)) as server, server.call() as live:
+        live.send_text("hello")
+        seen = await answer(live)
+    assert texts(seen) == "You said: hello"
+    assert len(failures(seen)) == 1
+    assert failures(seen)[0][1]
+    assert [one for one in seen if isinstance(one, ModelBack)] == [ModelBack()]
+
+
+async def test_a_lone_call_waits_no_longer_than_its_patience(llm: ScriptedLlm) -> None:
+    """Whatever the breaker thinks; then it ends with a word."""
+    llm.connect_errors = [OSError()] * 10_000
+    rules = replace(FAST, patience_s=0.3)
+    async with serve_agent(agent_of(llm), retry=rules) as server, server.call() as live:
+        seen = [event async for event in live.events()]
+    assert failures(seen) == [("agent_unreachable", True), ("agent_unreachable", False)]
+    assert llm.connects > FAST.attempts
+
+
+async def test_a_failure_between_two_answers_is_told_if_the_next_connection_fails_too(
+    llm: ScriptedLlm,
+) -> None:
+    """One that is made good at once is nobody's business."""
+
+    async def answer_then_drop(connection: ScriptedConnection) -> None:
+        text = await connection.receive_text()
+        connection.emit(text_piece(text), turn_complete())
+        connection.fail(ConnectionClosedError(Close(1012, ""), None))
+
+    llm.scripts = [answer_then_drop, answer_then_drop, echo_text]
+    llm.connect_errors = [None, None, OSError()]
+    async with serve_agent(agent_of(llm)) as server, server.call() as live:
+        live.send_text("one")
+        await answer(live)
+        assert failures(await until(live, lambda event: isinstance(event, ModelBack))) == []
+        live.send_text("two")
+        await answer(live)
+        seen = await until(live, lambda event: isinstance(event, ModelBack))
+        live.send_text("three")
+        assert texts(await answer(live)) == "You said: three"
+    assert failures(seen) == [("agent_unreachable", True)]
 
 
 async def test_answer_to_its_end_forgives_the_failures_before(llm: ScriptedLlm) -> None:
@@ -106,17 +160,18 @@ async def test_answer_to_its_end_forgives_the_failures_before(llm: ScriptedLlm) 
 
     async def one_answer(connection: ScriptedConnection) -> None:
         connection.emit(text_piece("ok"), turn_complete())
-        connection.fail(OSError())
+        connection.fail(ValueError())
 
-    fail = fail_after(OSError())
+    fail = fail_after(ValueError())
     llm.scripts = [fail, fail, fail, fail, fail, one_answer, fail, fail, fail, fail, echo_text]
     async with serve_agent(agent_of(llm)) as server, server.call() as live:
         seen = await answer(live)
-        while len(failures(seen)) < 10:
-            seen += await until(live, lambda event: isinstance(event, AgentFailed))
+        await eventually(lambda: llm.connects == 11)
         live.send_text("hello")
         seen += await answer(live)
-    assert failures(seen) == [("agent_unreachable", True)] * 10
+    assert texts(seen) == "okYou said: hello"
+    assert failures(seen) == [("agent_failed", True)] * 2
+    assert llm.connects == 11
 
 
 def test_retry_delays_double_up_to_a_cap_and_are_jittered() -> None:
@@ -136,10 +191,11 @@ async def test_model_that_accepts_and_crashes_is_not_redialled_without_limit(
         connection.fail(ConnectionClosedError(Close(1011, ""), None))
 
     llm.scripts = [crash]
-    async with serve_agent(agent_of(llm)) as server, server.call() as live:
+    rules = replace(FAST, patience_s=0.5, first_delay_s=0.05, max_delay_s=0.05)
+    async with serve_agent(agent_of(llm), retry=rules) as server, server.call() as live:
         seen = [event async for event in live.events()]
-    assert failures(seen)[-1] == ("agent_failed", False)
-    assert llm.connects <= 8
+    assert failures(seen) == [("agent_lost", True), ("agent_unreachable", False)]
+    assert FAST.attempts < llm.connects <= 12
 
 
 async def test_silent_reconnect_in_an_answer_is_told(llm: ScriptedLlm) -> None:

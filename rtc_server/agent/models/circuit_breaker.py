@@ -94,6 +94,8 @@ class CircuitBreaker:
         self._failures: deque[tuple[float, Hashable]] = deque(maxlen=64)
         self._connected: dict[Hashable, float] = {}
         """When those connections were opened of which it is not known whether they hold."""
+        self._held: set[Hashable] = set()
+        """The calls whose connections held, and are not known to be over."""
         self._probe: Hashable | None = None
         self._probe_at = 0.0
         """When the probe began, or the next one may begin."""
@@ -122,6 +124,10 @@ class CircuitBreaker:
             return 0.0
         return max(_SHORTEST_WAIT_S, min(_LONGEST_WAIT_S, self._news_at() - now))
 
+    def look(self, now: float) -> None:
+        """Time went by: connections that have held are good."""
+        self._find_proofs(now)
+
     def may_probe(self, now: float) -> bool:
         """Whether a call that asks now would connect to a model that counts as down."""
         self._find_proofs(now)
@@ -130,23 +136,26 @@ class CircuitBreaker:
     def connected(self, call: Hashable, now: float) -> None:
         """The model took the connection; whether it keeps it will be seen."""
         self._connected[call] = now
+        self._held.discard(call)
 
     def proved(self, call: Hashable, now: float) -> None:
         """The model said something on the connection."""
         self._connected.pop(call, None)
+        self._held.discard(call)
         self._succeed(now)
 
     def failed(self, call: Hashable, now: float) -> None:
-        """The connection was not taken, or lost before it was proved."""
+        """The connection was not taken, or is lost; that of one that had held is no failure."""
         self._find_proofs(now)
-        connected_at = self._connected.pop(call, None)
+        self._connected.pop(call, None)
+        if call in self._held:
+            self._held.discard(call)
+            return
         if call == self._probe:
             self._failed_probes += 1
             down_s = now - self._opened_at
             self._wait_for_probe(now + self.rules.pause_s(self._failed_probes, down_s))
             return
-        if connected_at is None and self.succeeded_at == now:
-            return  # it had held until now
         self._failures.append((now, call))
         if self.state is BreakerState.CLOSED and self._is_down(now):
             self._failed_probes = 0
@@ -157,6 +166,7 @@ class CircuitBreaker:
     def withdrew(self, call: Hashable, now: float) -> None:
         """The call connects no more: it is over, or was refused for what it asked for."""
         self._connected.pop(call, None)
+        self._held.discard(call)
         self._slots.pop(call, None)
         if call == self._probe:
             self._wait_for_probe(now)
@@ -194,6 +204,7 @@ class CircuitBreaker:
         held = [call for call, at in self._connected.items() if now - at >= self.rules.proof_s]
         for call in held:
             del self._connected[call]
+            self._held.add(call)
             self._succeed(now)
 
     def _succeed(self, now: float) -> None:

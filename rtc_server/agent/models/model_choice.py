@@ -66,17 +66,20 @@ class ModelChoice:
         self._failures = 0
         self._on_trial = False
 
-    def returns(self, now: float, *, is_down: bool, well_at: float | None) -> bool:
+    def returns(
+        self, now: float, *, is_down: bool, well_at: float | None, is_due: bool = False
+    ) -> bool:
         """Between two answers: whether the next run asks the first model again.
 
         Args:
             is_down: it counts as down, and is not to be tried now.
             well_at: when a connection to it was last found to be good.
+            is_due: it counts as down, and somebody is to try it now.
         """
         if not self.on_fallback or is_down:
             return False
         is_well = well_at is not None and well_at > self._since
-        if not is_well and now - self._since < self.HOLD_S:
+        if not is_well and not is_due and now - self._since < self.HOLD_S:
             return False
         self._go(False, now)
         self._on_trial = True

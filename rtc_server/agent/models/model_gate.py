@@ -38,6 +38,8 @@ class ModelGate:
         self._metrics = metrics
         self._breaker = CircuitBreaker(rules)
         self._clock = clock
+        self._taken: set[Hashable] = set()
+        """Whose connections are counted, and may still turn out to be bad."""
         self._was_open = False
         metrics.model_down.labels(model).set(0)
 
@@ -45,6 +47,10 @@ class ModelGate:
     def is_open(self) -> bool:
         """Whether the model counts as down."""
         return self._breaker.is_open
+
+    def may_probe(self) -> bool:
+        """Whether the model counts as down, and a call that asks now would try it."""
+        return self._breaker.may_probe(self._clock())
 
     @property
     def succeeded_at(self) -> float | None:
@@ -77,22 +83,33 @@ class ModelGate:
     def connected(self, call: Hashable) -> None:
         """The model took the connection of ``call``."""
         self._metrics.model_connects.labels(self._model, "taken").inc()
+        self._taken.add(call)
         self._breaker.connected(call, self._clock())
+        # A model that says nothing unasked is known to be there by then.
+        asyncio.get_running_loop().call_later(self._breaker.rules.proof_s, self._look)
 
     def proved(self, call: Hashable) -> None:
         """The model said something to ``call``."""
+        self._taken.discard(call)
         self._breaker.proved(call, self._clock())
         self._tell()
 
     def failed(self, call: Hashable) -> None:
         """The model did not take the connection, or dropped it at once."""
-        self._metrics.model_connects.labels(self._model, "failed").inc()
+        if call not in self._taken:  # else it has been counted
+            self._metrics.model_connects.labels(self._model, "failed").inc()
+        self._taken.discard(call)
         self._breaker.failed(call, self._clock())
         self._tell()
 
     def withdrew(self, call: Hashable) -> None:
         """``call`` no longer wants to connect, or was refused for what it asked for."""
+        self._taken.discard(call)
         self._breaker.withdrew(call, self._clock())
+        self._tell()
+
+    def _look(self) -> None:
+        self._breaker.look(self._clock())
         self._tell()
 
     def _tell(self) -> None:

@@ -36,7 +36,6 @@ class ModelLink:
         fallback: the one that stands for them all while they are away.
         gates: of all calls.
         call: who waits at them.
-        patience_s: so long, and no longer.
         emit: is given the events ``ModelAway`` and ``ModelBack``.
         now: monotonic seconds.
     """
@@ -48,7 +47,6 @@ class ModelLink:
         gates: ModelGates,
         *,
         call: Hashable,
-        patience_s: float,
         emit: Callable[[LiveEvent], Awaitable[None]],
         now: Callable[[], float],
         metrics: Metrics,
@@ -63,7 +61,6 @@ class ModelLink:
         self._gates = gates
         self._gate: ModelGate | None = None  # of a connection that has not proved to be good
         self._call = call
-        self._patience_s = patience_s
         self._choice = ModelChoice(has_fallback=fallback is not None)
         self._told_name = _name_of(own)
         self._is_away = False
@@ -110,7 +107,10 @@ class ModelLink:
         """Between two answers: whether the agent's own model is asked again from now on."""
         gate = self._own_gate
         return self._choice.returns(
-            self._now(), is_down=gate.turns_away(), well_at=gate.succeeded_at
+            self._now(),
+            is_down=gate.turns_away(),
+            well_at=gate.succeeded_at,
+            is_due=gate.may_probe(),
         )
 
     def choose(self) -> bool:
@@ -128,11 +128,12 @@ class ModelLink:
 
     # The connection ---------------------------------------------------------------
 
-    async def admit(self, model: BaseLlm) -> BaseLlm:
+    async def admit(self, model: BaseLlm, patience_s: float) -> BaseLlm:
         """Wait until the run may connect.
 
         Args:
             model: that of the agent that wants to.
+            patience_s: waits so long, and no longer.
 
         Returns:
             The model to connect to: ``model``, or the fallback.
@@ -149,7 +150,7 @@ class ModelLink:
         ):
             raise ModelChanged
         self._gate = gate
-        await gate.admit(self._call, self._patience_s)
+        await gate.admit(self._call, patience_s)
         return chosen
 
     def connected(self) -> None:

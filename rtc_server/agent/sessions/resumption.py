@@ -16,8 +16,9 @@ from google.adk.events.event import Event
 from google.adk.sessions.session import Session
 
 from ..agent_tree import agents_under
+from ..failures import HandleRefused
 
-__all__ = ["STATE_KEY", "HandleRefused", "Resumption", "ResumptionHandle"]
+__all__ = ["STATE_KEY", "Resumption", "ResumptionHandle"]
 
 STATE_KEY = "rtc:live_session"
 """Where the handle lies in the session state; no caller reads or writes it."""
@@ -56,10 +57,6 @@ class ResumptionHandle:
         return cls(handle, agent, model, float(at)) if handle else None
 
 
-class HandleRefused(Exception):
-    """The model does not go on with the session of a handle that was kept."""
-
-
 class Resumption:
     """What a call's next connection goes on with.
 
@@ -87,6 +84,8 @@ class Resumption:
         self._agent: str | None = None
         self._was_taken_up = False
         self._is_untried = False
+        self._is_in_use = False
+        """The connection was made with a handle, and nothing has come on it yet."""
 
     def take_up(self, session: Session | None) -> None:
         """Go on with the handle that was kept with ``session``, once, and if it is good.
@@ -108,7 +107,7 @@ class Resumption:
 
     def take(self, event: Event) -> None:
         """Keep the newest handle of the agent that speaks; never an empty one."""
-        self._is_untried = False
+        self._is_untried = self._is_in_use = False
         if event.author not in ("user", self._agent):
             # Another agent has a live session of its own.
             self.handle, self._agent = None, event.author
@@ -128,6 +127,10 @@ class Resumption:
         """The agents of a workflow begin again with the first."""
         self.handle = self._agent = None
 
+    def connects(self) -> None:
+        """A connection is made, with the handle if there is one."""
+        self._is_in_use = self.handle is not None
+
     def connects_again(self) -> None:
         """ADK connects once more within a run.
 
@@ -137,12 +140,17 @@ class Resumption:
         if self._is_untried:
             raise HandleRefused
 
-    def was_refused(self) -> bool:
-        """Whether the run that is over came to nothing with the handle that was kept; once."""
-        was_untried, self._is_untried = self._is_untried, False
-        if was_untried:
+    def was_refused(self, *, is_unknown: bool) -> bool:
+        """Whether the run that is over came to nothing by its handle, which is dropped then.
+
+        Args:
+            is_unknown: the model closed as it does for a handle that it does not know.
+        """
+        was_refused = self._is_untried or (self._is_in_use and is_unknown)
+        self._is_untried = self._is_in_use = False
+        if was_refused:
             self.drop()
-        return was_untried
+        return was_refused
 
     def _begins_with(self, agent_name: str) -> bool:
         """Whether ADK begins a run with the agent that spoke last: up to the root all may go on."""

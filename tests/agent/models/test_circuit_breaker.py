@@ -172,6 +172,21 @@ def test_connection_that_held_and_is_lost_is_no_failure() -> None:
     assert breaker.succeeded_at == 1.0
 
 
+def test_connections_that_held_and_are_lost_one_after_the_other_open_nothing() -> None:
+    """A network that breaks drops all of them within some milliseconds; none had failed."""
+    breaker = CircuitBreaker(RULES)
+    for n in range(5):
+        breaker.connected(n, 0.0)
+    for n in range(5):
+        breaker.failed(n, 60.0 + n * 0.001)
+    assert not breaker.is_open
+    breaker.connected(0, 61.0)
+    breaker.failed(0, 61.1)
+    breaker.failed(1, 61.1)
+    breaker.failed(2, 61.1)
+    assert breaker.is_open  # the next ones are new
+
+
 @given(seed=st.integers(0, 2**32), calls=st.integers(2, 80), up_at=st.floats(1.0, 60.0))
 @settings(max_examples=60, deadline=None)
 def test_model_that_comes_back_serves_everybody_without_a_storm(

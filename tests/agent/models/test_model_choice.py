@@ -52,6 +52,15 @@ def test_call_goes_back_when_another_has_found_the_model_well_or_after_a_minute(
     assert on_fallback(100.0).returns(161.0, is_down=False, well_at=None)
 
 
+def test_call_tries_a_model_that_is_down_for_all_when_somebody_is_to() -> None:
+    """No minute is waited for: nobody else might ask it."""
+    choice = on_fallback(100.0)
+    assert not choice.returns(101.0, is_down=True, well_at=None)
+    assert choice.returns(102.0, is_down=False, well_at=None, is_due=True)
+    assert choice.failed(103.0)
+    assert choice.on_fallback
+
+
 def test_model_on_trial_is_left_at_its_first_failure() -> None:
     """It has had its chance; a failure that comes after an answer is one like any other."""
     choice = on_fallback(0.0)

@@ -12,7 +12,8 @@ from google.adk.events.event import Event
 from google.adk.sessions.session import Session
 from google.genai import types
 
-from rtc_server.agent.sessions.resumption import GOOD_S, STATE_KEY, HandleRefused, Resumption
+from rtc_server.agent.failures import HandleRefused
+from rtc_server.agent.sessions.resumption import GOOD_S, STATE_KEY, Resumption
 from tests.agent.scripted_llm import ScriptedLlm
 
 NOW = 1_900_000_000.0
@@ -119,9 +120,9 @@ def test_a_handle_that_led_to_nothing_is_dropped_once() -> None:
     later.take_up(first.session("root"))
     with pytest.raises(HandleRefused):
         later.connects_again()
-    assert later.was_refused()
+    assert later.was_refused(is_unknown=False)
     assert later.handle is None
-    assert not later.was_refused()
+    assert not later.was_refused(is_unknown=False)
     later.take_up(first.session("root"))
     assert later.handle is None
     later.connects_again()
@@ -134,8 +135,22 @@ def test_a_handle_that_led_to_something_is_not_refused() -> None:
     later.take_up(first.session("root"))
     later.take(Event(author="root", invocation_id="run"))
     later.connects_again()
-    assert not later.was_refused()
+    assert not later.was_refused(is_unknown=True)
     assert later.handle == "one"
+
+
+def test_a_handle_that_is_unknown_in_the_middle_of_a_call_is_refused_and_others_are_not() -> None:
+    """Only what closes a connection that was made with it, and on which nothing came."""
+    resumption = Kept().resumption
+    resumption.connects()
+    resumption.take(update("one"))
+    assert not resumption.was_refused(is_unknown=True)
+    resumption.connects()
+    assert not resumption.was_refused(is_unknown=False)
+    assert resumption.handle == "one"
+    resumption.connects()
+    assert resumption.was_refused(is_unknown=True)
+    assert resumption.handle is None
 
 
 @pytest.mark.filterwarnings("ignore:SequentialAgent is deprecated:DeprecationWarning")
