@@ -104,6 +104,11 @@ class Conversation:
         """The agent is there, and neither speaks nor thinks."""
         return self.state == "listening" and not self._absence.is_away
 
+    @property
+    def is_at_work(self) -> bool:
+        """The agent owes an answer, or waits for one of its tools; bounded in time."""
+        return self.state == "thinking" or self._turns.has_tools_at_work
+
     # ------------------------------------------------------------------
     # What happens
     # ------------------------------------------------------------------
@@ -195,9 +200,10 @@ class Conversation:
     def on_user_text(self, text: str, now: float) -> list[Action]:
         """The user typed a text turn."""
         self.last_activity_at = self.user_said_at = now
+        queues = self.rules.text_during_speech == "queue"
+        if queues and (self._open or self._asked.is_awaited):
+            return self._queue_text(text)
         if self._open:
-            if self.rules.text_during_speech == "queue":
-                return self._queue_text(text)
             if self._open.is_silent_so_far:
                 # Nothing was said yet, so nothing is cut off; the model may answer both in one.
                 self._asked.question.joined = True
@@ -261,6 +267,9 @@ class Conversation:
         asked = self._asked
         if asked.prompted_at is not None and now - asked.prompted_at > self.rules.answer_timeout_s:
             asked.prompted_at = None
+        if asked.is_joined and not self._open and asked.prompted_at is None:
+            # One answer served both, unless another begins soon.
+            asked.is_given_up |= now - self.last_activity_at > self.rules.boundary_timeout_s
         if self._absence.is_away:
             is_silent = not self._on_wire and not self._open
             self._out += self._absence.tick(now, is_silent=is_silent)
@@ -423,7 +432,7 @@ class Conversation:
     # ------------------------------------------------------------------
 
     def _done(self, now: float | None = None) -> list[Action]:
-        if self._queued and not self._open and self._asked.leaves_room:
+        if self._queued and not self._open and not self._asked.is_awaited:
             self._ask(self._queued.popleft(), self.last_activity_at if now is None else now)
         state = self._state(now)
         if state != self.state:

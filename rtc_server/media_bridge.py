@@ -113,6 +113,7 @@ class MediaBridge:
         self._begun_at = clock()
         self._connected_at: float | None = None
         self._interrupted_at: float | None = None
+        self._at_work_at = float("-inf")
         self._is_draining = False
         self._limits = CallLimits(settings.limits.max_call_s, settings.limits.idle_s)
         self._idle_prompt = IdlePrompt(settings.idle_prompt, settings.limits.idle_prompt_s)
@@ -294,10 +295,16 @@ class MediaBridge:
             now,
             quiet_since=talk.last_activity_at,
             user_said_at=talk.user_said_at,
-            is_listening=talk.is_idle and not is_ending,
+            is_listening=talk.is_idle and not self._is_at_work and not is_ending,
         )
         if prompt is not None:
             self._perform(talk.on_prompt(prompt, now))
+
+    @property
+    def _is_at_work(self) -> bool:
+        """The caller is asked something, or waits for the agent, whose tools may be at work."""
+        is_asked = self._live is not None and self._live.questions.waiting > 0
+        return is_asked or self._conversation.is_at_work
 
     def _watch_limits(self, now: float) -> None:
         started_at = self._begun_at if self._connected_at is None else self._connected_at
@@ -305,6 +312,9 @@ class MediaBridge:
             quiet_since=self._conversation.last_activity_at,
             user_said_at=self._conversation.user_said_at,
         )
+        if self._is_at_work:
+            self._at_work_at = now
+        idle_since = max(idle_since, self._at_work_at)
         for ending in self._limits.check(now, started_at=started_at, idle_since=idle_since):
             if ending.seconds > 0:
                 self.announce_end(ending.reason, ending.seconds)

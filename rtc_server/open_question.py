@@ -51,7 +51,9 @@ class OpenQuestion:
         self.is_given_up = False
         if self.prompted_at is not None:
             self.prompted_at = None
-            return Question()  # what the user has asked since then is answered after this
+            # What the user has asked since then is answered after this, or by the same answer.
+            self.question.joined = True
+            return Question()
         question = Question() if self.question.is_stale(now) else self.question
         self.question = Question()
         return question
@@ -74,12 +76,13 @@ class OpenQuestion:
     @property
     def is_awaited(self) -> bool:
         """The agent is taken to be thinking of its answer."""
-        return self.prompted_at is not None or not self.leaves_room
+        is_asked = self.question.is_open or self.is_joined
+        return self.prompted_at is not None or (is_asked and not self.is_given_up)
 
     @property
-    def leaves_room(self) -> bool:
-        """The user's next text need not wait for an answer to this."""
-        return self.is_given_up or not self.question.is_open
+    def is_joined(self) -> bool:
+        """A text was put while the agent was at work on another, whose answer may serve both."""
+        return self.question.joined and self.question.text_at is not None
 
     def waiting_since(self, *, is_heard: bool) -> float | None:
         """When the user ended a turn that nothing has answered yet, as far as is known.

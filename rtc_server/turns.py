@@ -100,6 +100,12 @@ class Turns:
             return self.answers.count + 1  # it will end without a word
         return max(1, self.answers.count)
 
+    @property
+    def has_tools_at_work(self) -> bool:
+        """A tool runs for the answer that is being given, or for the one that was cut off."""
+        rounds = [one.tools for one in (self.answers.given, self.cut) if one is not None]
+        return any(one.running for one in rounds)
+
     # ------------------------------------------------------------------
     # What the model says and does
     # ------------------------------------------------------------------

@@ -110,6 +110,23 @@ def test_every_link_inside_the_checkout_leads_somewhere() -> None:
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+def test_every_table_renders() -> None:
+    """A heading, a line of dashes, and rows with as many cells; a blank line would end it."""
+    for path in [*CHECKOUT.glob("*.md"), *DOCS.rglob("*.md"), *CHECKOUT.glob("*/README.md")]:
+        for table in _tables(path.read_text()):
+            cells = [len(re.split(r"(?<!\\)\|", row)) for row in table]
+            assert len(table) > 1, f"{path.name}: {table[0]}"
+            assert re.fullmatch(r"\|(?:\s*:?-+:?\s*\|)+", table[1].strip()), (path.name, table[:2])
+            assert len(set(cells)) == 1, f"{path.name}: {table[cells.index(max(cells))]}"
+
+
+def _tables(text: str) -> Iterator[list[str]]:
+    """Lines that begin with ``|``, in runs; what stands in a block of code is none."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
+    for run in re.findall(r"(?:^ *\|.*\n?)+", text, re.M):
+        yield run.splitlines()
+
+
 def test_every_decision_is_in_the_list() -> None:
     """``docs/decisions/README.md`` names each file of its folder."""
     listed = (DOCS / "decisions" / "README.md").read_text()

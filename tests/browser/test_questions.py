@@ -114,6 +114,29 @@ async def test_details_go_with_a_yes_as_the_person_has_changed_them(
         assert await said(stage) == yes
 
 
+async def test_question_about_more_than_is_shown_says_so(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Whether the server cut the arguments short, or the card does: nobody agrees unawares."""
+    async with open_stage(browser, server) as stage:
+        page = stage.page.page
+        await page.clock.install()
+        for id, is_cut, fields in (
+            ("1", True, {"args": '{"to": "Ada", "text": "aaaa', "truncated": True}),
+            ("2", True, {"args": {"text": "a" * 20_000}}),
+            ("3", False, {"args": {"text": "a" * 2_000}}),
+        ):
+            await ask(stage, id, **fields)
+            cut = page.locator("#question-cut")
+            await expect(cut).to_be_visible(visible=is_cut)
+            if is_cut:
+                await expect(cut).to_have_text("shortened")
+            await read(stage)
+            await page.locator("#question-no").click()
+            await expect(page.locator("#question")).to_be_hidden()
+            await said(stage)
+
+
 async def test_question_that_nobody_answers_goes_and_it_is_said(
     browser: Browser, server: StandInServer
 ) -> None:

@@ -30,6 +30,7 @@ export class Questions extends EventTarget {
   #title = byId("question-title", HTMLElement);
   #hint = byId("question-hint", HTMLElement);
   #args = byId("question-args", HTMLElement);
+  #cut = byId("question-cut", HTMLElement);
   #form = byId("question-form", HTMLElement);
   #payload = byId("question-payload", HTMLTextAreaElement);
   #wrong = byId("question-wrong", HTMLElement);
@@ -134,7 +135,10 @@ export class Questions extends EventTarget {
     this.#hint.textContent = hint;
     this.#hint.hidden = hint === "";
     this.#args.hidden = args === undefined || args === null;
-    this.#args.textContent = this.#args.hidden ? "" : fieldsOf(args);
+    const words = this.#args.hidden ? "" : fieldsOf(args);
+    this.#args.textContent = words.slice(0, VALUE_CHARACTERS);
+    this.#cut.hidden = !truncated && words.length <= VALUE_CHARACTERS;
+    this.#cut.textContent = this.#cut.hidden ? "" : WORDS.shortened;
     this.#form.hidden = payload === undefined || payload === null || Boolean(truncated);
     this.#payload.value = this.#form.hidden ? "" : shown(payload);
     this.#showWrong(false);
@@ -182,11 +186,10 @@ export class Questions extends EventTarget {
 function fieldsOf(value) {
   if (value === null || typeof value !== "object" || Array.isArray(value)) return shown(value);
   const lines = Object.entries(value).map(([name, one]) => `${name}: ${JSON.stringify(one)}`);
-  return lines.join("\n").slice(0, VALUE_CHARACTERS);
+  return lines.join("\n");
 }
 
 /** @param {unknown} value */
 function shown(value) {
-  const words = typeof value === "string" ? value : JSON.stringify(value, null, 2);
-  return words.slice(0, VALUE_CHARACTERS);
+  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
 }
