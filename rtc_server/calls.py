@@ -190,6 +190,8 @@ class Calls:
         if runtime is None:
             raise BadRequest("There is no agent of this name.")
         parsed = parse_offer(offer.sdp, max_candidates=self._settings.limits.candidates_per_call)
+        if offer.client_tools and not parsed.has_data_channel:
+            raise BadRequest("client_tools need a data channel, and the offer has none.")
         runtime.check_run_config(offer.run_config, offer.modality)
         modality = offer.modality or runtime.modality(offer.run_config)
         stored = await runtime.sessions.open(offer.user_id, offer.session_id)

@@ -117,6 +117,7 @@ class MediaBridge:
         self._is_draining = False
         self._limits = CallLimits(settings.limits.max_call_s, settings.limits.idle_s)
         self._idle_prompt = IdlePrompt(settings.idle_prompt, settings.limits.idle_prompt_s)
+        self._message_bytes = offer.message_bytes
         self._live: LiveSession | None = None
         self._history: HeardHistory | None = None
         self._end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -249,6 +250,7 @@ class MediaBridge:
             modality=identity.modality,
             run_config=identity.run_config,
             client_tools=identity.client_tools,
+            message_bytes=self._message_bytes,
             call_id=identity.call_id,
             history=self._history,
         )
@@ -285,6 +287,8 @@ class MediaBridge:
             await asyncio.sleep(_TICK_S)
             now = self._clock()
             self._perform(self._conversation.tick(now))
+            if self._live is not None and self.peer.data_channel.closed.is_set():
+                self._live.questions.nobody_there()
             self._watch_limits(now)
             self._prompt_if_idle(now)
 

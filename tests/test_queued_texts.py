@@ -7,7 +7,7 @@ import pytest
 from rtc_server.actions import SendText
 from rtc_server.agent import live_events as live
 
-from .test_conversation import Stage
+from .conversation_stage import Stage
 
 
 @pytest.fixture

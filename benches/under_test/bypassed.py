@@ -28,6 +28,7 @@ from rtc_server.agent.live_events import (
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
 from rtc_server.agent.sessions.heard_history import HeardHistory
+from rtc_server.agent.tools.caller_questions import CallerQuestions
 from rtc_server.settings import Limits, Settings
 
 from ..agents.loopback import root_agent
@@ -43,6 +44,7 @@ class LoopBackSession:
 
     def __init__(self) -> None:
         self.speaks_only = False
+        self.questions = CallerQuestions()
         self._loop_back = LoopBack()
         self._is_telling = False
         self._events: asyncio.Queue[LiveEvent | None] = asyncio.Queue(_MAX_EVENTS)
@@ -125,6 +127,7 @@ class LoopBackRuntime(AgentRuntime):
         modality: Literal["audio", "text"],
         run_config: Mapping[str, Any] | None = None,
         client_tools: Sequence[Mapping[str, Any]] = (),
+        message_bytes: int = 0,
         call_id: str = "",
         history: HeardHistory | None = None,
     ) -> LiveSession:

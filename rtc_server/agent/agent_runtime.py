@@ -17,6 +17,7 @@ from google.adk.sessions.base_session_service import BaseSessionService
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 
 from ..call_service import Modality
+from ..messages import MAX_MESSAGE_BYTES
 from ..metrics import Metrics
 from ..settings import Settings
 from .adk_internals import make_live_client, release_tool_threads
@@ -170,6 +171,7 @@ class AgentRuntime:
         modality: Modality,
         run_config: Mapping[str, Any] | None = None,
         client_tools: Sequence[Mapping[str, Any]] = (),
+        message_bytes: int = MAX_MESSAGE_BYTES,
         call_id: str = "",
         history: HeardHistory | None = None,
     ) -> LiveSession:
@@ -180,6 +182,7 @@ class AgentRuntime:
             modality: of the call.
             run_config: fields of ADK's ``RunConfig``, already found to be allowed.
             client_tools: declarations of the caller's own tools, already checked.
+            message_bytes: the largest message that reaches the caller; 0: none does.
             call_id: for log messages.
             history: the call's, which keeps the handle of the model's own session.
 
@@ -209,7 +212,9 @@ class AgentRuntime:
                 client_tools,
                 confirm_s=self._settings.limits.confirm_s,
                 client_tool_s=self._settings.limits.client_tool_s,
+                message_bytes=message_bytes,
             ),
+            message_bytes=message_bytes,
             history=history,
         )
 

@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import Executor
 
 from ..media.picture import PictureError, decode_picture, fit_jpeg
+from ..messages import MAX_MESSAGE_BYTES
 from .live_events import AgentPicture
 from .tools.tool_threads import NoToolThread
 
@@ -14,29 +15,35 @@ __all__ = ["fit_for_message"]
 _MAX_BYTES = 190_000
 """In base64, with the rest of its message, it has less than 256 KiB."""
 
+_FRAME_BYTES = 512
+"""What a picture's message has beside its data."""
+
 _LONGEST_PX = 2048
 
 _WAIT_S = 2.0
 """Events wait behind it; where tools block every thread it is not waited for any longer."""
 
 
-async def fit_for_message(picture: AgentPicture, executor: Executor) -> AgentPicture:
+async def fit_for_message(
+    picture: AgentPicture, executor: Executor, *, message_bytes: int = MAX_MESSAGE_BYTES
+) -> AgentPicture:
     """``picture`` itself if it is small enough, else a JPEG of it.
 
     One that cannot be decoded, or not in time, is returned as it is: the caller is told that it
     is too large.
     """
-    if len(picture.data) <= _MAX_BYTES:
+    max_bytes = min(_MAX_BYTES, (message_bytes - _FRAME_BYTES) * 3 // 4)
+    if len(picture.data) <= max_bytes or max_bytes <= 0:
         return picture
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_WAIT_S):
-            data = await loop.run_in_executor(executor, _fit, picture.mime_type, picture.data)
+            data = await loop.run_in_executor(executor, _fit, picture, max_bytes)
     except (PictureError, TimeoutError, NoToolThread):
         return picture
     return AgentPicture("image/jpeg", data)
 
 
-def _fit(mime_type: str, data: bytes) -> bytes:
-    frame = decode_picture(mime_type, data)
-    return fit_jpeg(frame, longest_px=_LONGEST_PX, max_bytes=_MAX_BYTES).jpeg
+def _fit(picture: AgentPicture, max_bytes: int) -> bytes:
+    frame = decode_picture(picture.mime_type, picture.data)
+    return fit_jpeg(frame, longest_px=_LONGEST_PX, max_bytes=max_bytes).jpeg

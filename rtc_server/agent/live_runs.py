@@ -97,6 +97,8 @@ class RunTerms:
     """Fields of ``RunConfig`` from the offer, already found to be allowed."""
     ask_again: bool
     """Whether a question whose answer was lost is put again."""
+    message_bytes: int
+    """The largest message that reaches the caller; 0: none does."""
 
 
 class LiveRuns:
@@ -368,7 +370,9 @@ class LiveRuns:
         for event in self._mapper.map(adk_event):
             self._note(event)
             if isinstance(event, AgentPicture):
-                event = await fit_for_message(event, self._executor)
+                event = await fit_for_message(
+                    event, self._executor, message_bytes=self._terms.message_bytes
+                )
             await self._emit(event)
             if isinstance(event, ModelTurnComplete) and self._returns_to_own_model():
                 self._watch.end(ModelChanged())

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..call_service import Modality
+from ..messages import MAX_MESSAGE_BYTES
 from ..metrics import Metrics
 from .event_queue import EventQueue
 from .live_events import LiveEvent
@@ -68,6 +69,7 @@ class LiveSession:
         metrics: Metrics,
         retry: RetryRules,
         questions: CallerQuestions | None = None,
+        message_bytes: int = MAX_MESSAGE_BYTES,
         history: HeardHistory | None = None,
     ) -> None:
         self._retry = retry
@@ -109,6 +111,7 @@ class LiveSession:
                 options=options,
                 offered=offered,
                 ask_again=ask_again,
+                message_bytes=message_bytes,
             ),
             link=self._link,
             live_input=self._input,

@@ -24,6 +24,7 @@ from .client import (
     SessionState,
     parse_client_message,
 )
+from .fitting import fitted
 from .server import (
     TOOL_JSON_LIMIT_BYTES,
     Agent,
@@ -90,5 +91,6 @@ __all__ = [
     "Transcript",
     "Turn",
     "Usage",
+    "fitted",
     "parse_client_message",
 ]

@@ -33,6 +33,7 @@ __all__ = [
     "Transcript",
     "Turn",
     "Usage",
+    "json_of",
 ]
 
 TOOL_JSON_LIMIT_BYTES = 16 * 1024
@@ -56,7 +57,7 @@ class ServerMessage:
 
     def to_json(self) -> str:
         """The message as it goes over the data channel."""
-        return _dumps(self.to_dict(), separators=(",", ":"))
+        return json_of(self.to_dict(), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ class Tool(ServerMessage):
     @staticmethod
     def shortened(value: Any) -> tuple[Any, bool]:
         """``value`` if its JSON fits 16 KiB, else its JSON's beginning as a string."""
-        text = _dumps(value)
+        text = json_of(value)
         raw = text.encode()
         if len(raw) <= TOOL_JSON_LIMIT_BYTES:
             try:
@@ -315,7 +316,7 @@ class Model(ServerMessage):
     """The model that is back, where it is another one than before."""
 
 
-def _dumps(value: Any, **options: Any) -> str:
+def json_of(value: Any, **options: Any) -> str:
     """JSON of what an agent's tool or session state may hold, which need not be JSON."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)

@@ -138,6 +138,7 @@ class PeerConnection:
             sink,
             limits=settings.limits,
             on_overflow=lambda: self._end(Outcome.LOST),
+            message_bytes=offer.message_bytes,
             clock=clock,
         )
         self._is_fast = aiortc_fast_path.is_usable()

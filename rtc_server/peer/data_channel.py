@@ -11,7 +11,15 @@ from typing import Protocol
 
 from aiortc import RTCDataChannel
 
-from ..messages import ClientMessage, Error, MessageError, ServerMessage, parse_client_message
+from ..messages import (
+    MAX_MESSAGE_BYTES,
+    ClientMessage,
+    Error,
+    MessageError,
+    ServerMessage,
+    fitted,
+    parse_client_message,
+)
 from ..settings import Limits
 from . import aiortc_internals
 from .token_bucket import TokenBucket
@@ -46,7 +54,8 @@ class DataChannel:
 
     * Outgoing messages from before it is open are kept, bounded, and follow the greeting.
       :meth:`send` never waits.  A client that does not read ends its call: above
-      ``channel_backlog_bytes`` ``on_overflow`` is called, once.
+      ``channel_backlog_bytes`` ``on_overflow`` is called, once.  What is larger than
+      ``message_bytes``, as the client said, goes in pieces, shortened, or as an error.
     * Incoming messages above the rate are dropped.  When a burst is over, one
       ``rate_limited`` error says how many (a burst that does not end is reported every 30 s).
       Each other message that cannot be taken is answered by one error.
@@ -58,6 +67,7 @@ class DataChannel:
         *,
         limits: Limits,
         on_overflow: Callable[[], None],
+        message_bytes: int = MAX_MESSAGE_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.opened = asyncio.Event()
@@ -68,6 +78,7 @@ class DataChannel:
         self._sink = sink
         self._limits = limits
         self._on_overflow = on_overflow
+        self._message_bytes = message_bytes
         self._clock = clock
         self._channel: RTCDataChannel | None = None
         self._early: deque[ServerMessage] = deque()
@@ -119,13 +130,12 @@ class DataChannel:
         if channel is None or channel.readyState != "open" or self._overflowed:
             self.dropped += 1
             return
-        try:
-            channel.send(message.to_json())
-        except ValueError:
-            # Larger than the client said it takes.
+        sent = list(fitted(message, self._message_bytes))
+        if not any(type(one) is type(message) for one in sent):
             self.dropped += 1
             logger.warning("a %s message is too large for this client", message.type)
-            return
+        for one in sent:
+            channel.send(one.to_json())
         if channel.bufferedAmount > self._limits.channel_backlog_bytes:
             self._overflowed = True
             logger.warning("the client does not read its messages")

@@ -26,6 +26,7 @@ from aiortc import RTCIceCandidate
 
 from ..errors import CandidateError, OfferError
 from ..media.picture import VideoCodec
+from .message_size import message_bytes
 from .sdp import Description, SdpError, Section, parse_description
 
 __all__ = ["COLOUR_SPACE", "Direction", "Offer", "OfferedVideo", "parse_candidate", "parse_offer"]
@@ -79,6 +80,9 @@ class Offer:
     """There is an Opus section that is not inactive."""
 
     has_data_channel: bool
+
+    message_bytes: int
+    """The largest message that the caller takes over it; 0: there is none."""
 
     fec: bool
     """The caller takes in-band FEC (``useinbandfec=1`` in its Opus fmtp, RFC 7587)."""
@@ -207,6 +211,7 @@ def parse_offer(sdp: str, *, max_candidates: int) -> Offer:
         sdp=str(_rewritten(offered, accepted)),
         has_audio=audio is not None and direction != "inactive",
         has_data_channel=application is not None,
+        message_bytes=message_bytes(application),
         fec=parameters.get("useinbandfec") == "1",
         candidates=candidates,
         max_bitrate=_max_bitrate(parameters),

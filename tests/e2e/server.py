@@ -103,13 +103,14 @@ class Server:
         audio: str | None = "sendrecv",
         video: MediaStreamTrack | None = None,
         data: bool = True,
+        change_offer: Callable[[str], str] = lambda sdp: sdp,
         **offer: Any,
     ) -> AsyncIterator[Caller]:
         """A connected call; leaving it hangs up as a client does."""
         placed: dict[str, Any] = {}
 
         async def place(sdp: str) -> str:
-            status, body = await self.post_offer(sdp, **offer)
+            status, body = await self.post_offer(change_offer(sdp), **offer)
             assert status == 201, body
             placed.update(body)
             return str(body["sdp"])

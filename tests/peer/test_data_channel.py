@@ -31,8 +31,6 @@ class FakeChannel(AsyncIOEventEmitter):
         self.sent: list[dict[str, Any]] = []
 
     def send(self, data: str) -> None:
-        if len(data) > 65536:
-            raise ValueError
         self.sent.append(json.loads(data))
         self.bufferedAmount += len(data)
 
@@ -51,6 +49,7 @@ class Bench:
             self.sink,
             limits=limits or Limits(),
             on_overflow=self._overflow,
+            message_bytes=65536,
             clock=lambda: self.now,
         )
         self.wire = FakeChannel()
@@ -126,11 +125,12 @@ async def test_a_sink_that_raises_does_not_end_the_call(caplog: pytest.LogCaptur
     assert "could not be handled" in caplog.text
 
 
-async def test_a_message_too_large_for_the_client_is_dropped() -> None:
+async def test_a_message_too_large_for_the_client_is_dropped_and_told_of() -> None:
     bench = Bench()
     bench.open()
     bench.channel.send(Pong(t=cast(float, "x" * 70_000)))
     assert bench.channel.dropped == 1
+    assert bench.wire.sent[-1]["code"] == "message_too_large"
     bench.channel.send(Pong(t=1))
     assert bench.wire.sent[-1] == {"type": "pong", "t": 1}
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ...messages import MAX_MESSAGE_BYTES
 from ..live_events import ClientToolCalled, ConfirmationAsked, LiveEvent
 
 __all__ = ["CallerQuestions", "Decision", "NoAnswer", "TakenBack", "asking", "questions"]
@@ -24,7 +25,10 @@ MAX_OPEN = 16
 """Questions that wait for one caller at once; a model that asks more is told so."""
 
 MAX_ARGS_BYTES = 128 * 1024
-"""Arguments of a client tool as JSON: with its envelope they are to fit one message."""
+"""Arguments of a client tool as JSON; fewer where the caller takes smaller messages."""
+
+_FRAME_BYTES = 1024
+"""What else a question's message has; who takes no more than that cannot be asked."""
 
 
 class NoAnswer(Enum):
@@ -33,6 +37,7 @@ class NoAnswer(Enum):
     LATE = "The caller did not answer in time"
     INTERRUPTED = "The caller interrupted and gave no answer"
     TOO_MANY = "Too many questions wait for the caller already"
+    UNREACHABLE = "The caller cannot be asked: this call has no data channel that reaches him"
 
 
 class TakenBack(Exception):
@@ -59,6 +64,7 @@ class CallerQuestions:
     Args:
         client_tools: declarations of the caller's tools, already checked.
         confirm_s, client_tool_s: how long a caller, and a client's tool, may take.
+        message_bytes: the largest message that reaches the caller; 0: none does.
     """
 
     def __init__(
@@ -67,10 +73,12 @@ class CallerQuestions:
         *,
         confirm_s: float = 60.0,
         client_tool_s: float = 30.0,
+        message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         self.client_tools = tuple(client_tools)
         self._confirm_s = confirm_s
         self._client_tool_s = client_tool_s
+        self._args_bytes = min(MAX_ARGS_BYTES, message_bytes - _FRAME_BYTES)
         self._open: dict[str, asyncio.Future[_Answer]] = {}
         self._is_confirmation: set[str] = set()
         self._tell: Callable[[LiveEvent], Awaitable[None]] | None = None
@@ -124,7 +132,7 @@ class CallerQuestions:
         Raises:
             TakenBack: the model took the call back.
         """
-        if len(json.dumps(args, default=str)) > MAX_ARGS_BYTES:
+        if 0 < self._args_bytes < len(json.dumps(args, default=str)):
             return {"error": "The arguments are too large."}
         called = ClientToolCalled(call_id, name, args, self._client_tool_s)
         answer = await self._ask(call_id, called, self._client_tool_s)
@@ -133,6 +141,8 @@ class CallerQuestions:
         return {"error": f"{answer.value}."} if isinstance(answer, NoAnswer) else answer
 
     async def _ask(self, call_id: str, event: LiveEvent, seconds: float) -> _Answer:
+        if self._args_bytes <= 0:
+            return NoAnswer.UNREACHABLE
         if call_id in self._open or len(self._open) >= MAX_OPEN or self._tell is None:
             return NoAnswer.TOO_MANY
         future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
@@ -180,6 +190,11 @@ class CallerQuestions:
         """
         for call_id in self._is_confirmation:
             self._answer(call_id, NoAnswer.INTERRUPTED)
+
+    def nobody_there(self) -> None:
+        """The data channel is gone: nobody will answer any more."""
+        for call_id in self._open:
+            self._answer(call_id, NoAnswer.UNREACHABLE)
 
     def _answer(self, call_id: str, answer: _Answer) -> bool:
         future = self._open.get(call_id)
