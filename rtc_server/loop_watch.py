@@ -34,7 +34,8 @@ class LoopWatch:
     Args:
         metrics: ``rtc_event_loop_lag_seconds`` gets each beat's delay.
         period_s: between two beats.
-        blocked_s: a longer delay is logged, with the place in the code that caused it.
+        blocked_s: a longer delay is logged, with the place in the code that caused it, and the name
+            of the task: that of a tool names the tool and its call.
         on_beat: is given the time of each beat, in monotonic seconds, and its delay.
     """
 
@@ -110,7 +111,9 @@ class LoopWatch:
             if overdue_s > self._blocked_s and self._culprit is None:
                 frame = sys._current_frames().get(ident)
                 if frame is not None:
-                    self._culprit = culprit_in(traceback.extract_stack(frame))
+                    task = asyncio.current_task(self._loop)
+                    place = culprit_in(traceback.extract_stack(frame))
+                    self._culprit = place if task is None else f"{place}, by {task.get_name()}"
                 del frame  # a frame kept here would keep all that its locals hold
 
 

@@ -184,6 +184,11 @@ class Metrics:
             ["state"],
             registry=registry,
         )
+        self.events_dropped = Counter(
+            "rtc_agent_events_dropped",
+            "What the agent did and a call that reads too slowly was not told.",
+            registry=registry,
+        )
         self.event_loop_lag = Histogram(
             "rtc_event_loop_lag_seconds",
             "How late the event loop woke from a sleep.",

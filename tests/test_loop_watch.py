@@ -52,6 +52,22 @@ async def test_work_is_told_from_waiting(caplog: pytest.LogCaptureFixture) -> No
     assert record.args[1] == pytest.approx(0.3, abs=0.06)
 
 
+async def test_the_task_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """The name of a tool's task says which tool of which call it is."""
+
+    async def look_up() -> None:
+        blocking_tool()
+
+    with (
+        LoopWatch(Metrics(), period_s=0.02, blocked_s=0.1),
+        caplog.at_level(logging.WARNING, "rtc_server.loop_watch"),
+    ):
+        await asyncio.sleep(0.05)
+        await asyncio.create_task(look_up(), name="the tool look_up of call c1")
+        await asyncio.sleep(0.05)
+    assert caplog.records[0].getMessage().endswith(", by the tool look_up of call c1")
+
+
 async def test_each_beat_is_measured_and_the_thread_ends() -> None:
     """The lag is exported; nothing is left behind."""
     metrics = Metrics()

@@ -246,5 +246,7 @@ class AgentRuntime:
         return self._options.modality(run_config)
 
     def _remember_speaks_only(self) -> None:
+        if self._speaks_only:
+            return
         logger.info("the model of %s only speaks; text calls get its transcript", self.name)
         self._speaks_only = True

@@ -75,7 +75,7 @@ class LiveSession:
         self._retry = retry
         self._log = logging.LoggerAdapter(logger, {"call_id": call_id})
         self._task: asyncio.Task[None] | None = None
-        self._events = EventQueue()
+        self._events = EventQueue(on_dropped=metrics.events_dropped.inc)
         self._link = ModelLink(
             models,
             fallback,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from rtc_server.agent.event_queue import EventQueue
-from rtc_server.agent.live_events import AgentText, LiveEvent
+from rtc_server.agent.live_events import AgentText, LiveEvent, ModelInterrupted, ToolCancelled
 
 
 async def read(events: EventQueue) -> list[LiveEvent]:
@@ -23,15 +25,44 @@ async def test_events_are_read_in_order_and_to_their_end() -> None:
 
 async def test_an_event_that_cannot_wait_is_lost_on_a_full_queue() -> None:
     """Nothing that is told waits for room."""
-    events = EventQueue(max_events=2)
+    dropped: list[int] = []
+    events = EventQueue(max_events=2, on_dropped=lambda: dropped.append(1))
     await events.put(AgentText("one"))
     await events.put(AgentText("two"))
     events.tell(AgentText("lost"))
     assert events.full()
+    assert dropped == [1]
     reading = events.read()
     assert [await anext(reading), await anext(reading)] == [AgentText("one"), AgentText("two")]
     events.end()
     assert [event async for event in reading] == []
+
+
+@pytest.mark.parametrize("event", [ModelInterrupted(ahead=True), ToolCancelled("1", "look")])
+async def test_what_later_events_are_understood_by_is_never_lost(event: LiveEvent) -> None:
+    """An interruption, and a tool that is taken back, find room in a full queue."""
+    dropped: list[int] = []
+    events = EventQueue(max_events=1, on_dropped=lambda: dropped.append(1))
+    await events.put(AgentText("one"))
+    events.tell(event)
+    assert dropped == []
+    reading = events.read()
+    assert [await anext(reading), await anext(reading)] == [AgentText("one"), event]
+    events.end()
+    assert [one async for one in reading] == []
+
+
+async def test_who_waits_for_room_goes_on_when_there_is_some() -> None:
+    """In order, one for each that is read."""
+    events = EventQueue(max_events=1)
+    async with asyncio.TaskGroup() as tasks:
+        for text in ("one", "two", "three"):
+            tasks.create_task(events.put(AgentText(text)))
+        reading = events.read()
+        read_texts = [await anext(reading) for _ in range(3)]
+    assert sorted(str(one) for one in read_texts) == sorted(
+        str(AgentText(text)) for text in ("one", "two", "three")
+    )
 
 
 async def test_the_end_finds_room_in_a_full_queue() -> None:

@@ -18,10 +18,18 @@ from google.adk.agents.llm_agent import LlmAgent
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
+from ...logs import call_id
 from ...untrusted_json import is_deeper_than
 from .tool_threads import NoToolThread
 
-__all__ = ["ToolFailed", "ToolRun", "ToolTakenBack", "ToolTookTooLong", "answer_tool_errors"]
+__all__ = [
+    "ToolFailed",
+    "ToolRun",
+    "ToolTakenBack",
+    "ToolTookTooLong",
+    "answer_tool_errors",
+    "task_name",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +69,7 @@ class ToolRun:
 
     def __init__(self, name: str, start: Callable[[], Awaitable[Any]]) -> None:
         self._name = name
-        self._task = asyncio.create_task(_contained(start), name=f"tool-{name}")
+        self._task = asyncio.create_task(_contained(start), name=task_name(name))
         self._taken_back: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def take_back(self) -> None:
@@ -129,6 +137,11 @@ def answer_tool_errors(agent: LlmAgent, on_error: Callable[[str], None]) -> None
         return {"error": f"The tool {tool.name} failed."}
 
     agent.on_tool_error_callback = [*agent.canonical_on_tool_error_callbacks, answer]
+
+
+def task_name(tool: str) -> str:
+    """Of the task that a tool runs in, as the log names what blocks the event loop."""
+    return f"the tool {tool} of call {call_id.get() or 'unknown'}"
 
 
 async def _contained(start: Callable[[], Awaitable[Any]]) -> Any:

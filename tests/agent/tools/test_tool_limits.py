@@ -94,12 +94,14 @@ async def test_tool_at_work_has_one_task_of_its_own(llm: ScriptedLlm) -> None:
 
     async def dig() -> list[str]:
         names = [one.get_name() for one in asyncio.all_tasks()]
-        return [name for name in names if name.startswith("tool")]
+        return [name for name in names if name.startswith("the tool")]
 
     llm.scripts = [uses_tool("dig")]
     async with serve_agent(agent_of(llm, tools=[dig])) as server, server.call() as live:
         live.send_text("go")
-        assert results(await until(live, ModelTurnComplete)) == [{"result": ["tool-dig"]}]
+        assert results(await until(live, ModelTurnComplete)) == [
+            {"result": ["the tool dig of call unknown"]}
+        ]
 
 
 @pytest.mark.parametrize("depth", [MAX_RESULT_DEPTH, 900, 2000])
