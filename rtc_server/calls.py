@@ -90,6 +90,8 @@ class Calls:
         self._clock = clock
         self._calls: dict[str, _Call] = {}
         self._by_session: dict[tuple[str, str, str], _Call] = {}
+        # Sessions made for calls of which none has connected yet.
+        self._unused: set[tuple[str, str, str]] = set()
         self._placing = 0
         # An answer takes milliseconds of the event loop: they are made one after another, and
         # the frames of the calls that go on leave in between.
@@ -195,13 +197,14 @@ class Calls:
         runtime.check_run_config(offer.run_config, offer.modality)
         modality = offer.modality or runtime.modality(offer.run_config)
         stored = await runtime.sessions.open(offer.user_id, offer.session_id)
+        is_unused = (name, stored.user_id, stored.session_id) in self._unused
         identity = CallIdentity(
             call_id=offer.call_id or make_call_id(),
             session_id=stored.session_id,
             user_id=stored.user_id,
             agent=name,
             modality=modality if parsed.caller_hears else "text",
-            resumed=stored.resumed,
+            resumed=stored.resumed and not is_unused,
             peer_is_loopback=offer.peer_is_loopback,
             run_config=offer.run_config,
             client_tools=offer.client_tools,
@@ -222,6 +225,8 @@ class Calls:
         )
         call = _Call(bridge)
         self._calls[identity.call_id] = call
+        if not identity.resumed:
+            self._unused.add(call.session_key)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._group.create_task(self._run(call, answer), name=f"call {identity.call_id}")
         # The call outlives a caller who gives up waiting for the answer; its own deadline ends it.
@@ -244,9 +249,13 @@ class Calls:
             if not answer.done():
                 answer.set_result(sdp)
 
+        async def may_start() -> None:
+            self._unused.discard(call.session_key)  # it has connected
+            await call.predecessor_ended()
+
         try:
             with call.bridge.trace.current():
-                outcome = await call.bridge.run(answered, call.predecessor_ended)
+                outcome = await call.bridge.run(answered, may_start)
         except CallError as error:
             outcome = Outcome.REFUSED
             if not answer.done():
@@ -260,7 +269,7 @@ class Calls:
             if not answer.done():
                 answer.set_exception(error)
         finally:
-            await self._forget(call, outcome)
+            await self._forget(call)
             call.bridge.trace.end(outcome.value, failed=outcome in _FAILED)
             duration_s = self._clock() - begun_at
             self._metrics.calls_active.dec()
@@ -271,15 +280,15 @@ class Calls:
                 self._on_ended(call.identity.call_id)
             self._sweeper.call_ended()
 
-    async def _forget(self, call: _Call, outcome: Outcome) -> None:
+    async def _forget(self, call: _Call) -> None:
         identity = call.identity
         self._calls.pop(identity.call_id, None)
-        is_last = self._by_session.get(call.session_key, call) is call
         try:
             # A call that was replaced while it waited for its own predecessor hands on the wait.
             await call.predecessor_ended()
-            if is_last and outcome in (Outcome.NEVER_CONNECTED, Outcome.REFUSED):
+            if self._is_last_of_unused(call):
                 # Offers that come to nothing must not fill the session store.
+                self._unused.discard(call.session_key)
                 await self._runtimes[identity.agent].sessions.discard(
                     StoredSession(identity.session_id, identity.user_id, identity.resumed)
                 )
@@ -287,6 +296,12 @@ class Calls:
             call.ended.set()
             if self._by_session.get(call.session_key) is call:
                 del self._by_session[call.session_key]
+
+    def _is_last_of_unused(self, call: _Call) -> bool:
+        """No call of its session has ever connected, and there is no other that may."""
+        key = call.session_key
+        others = (one for one in self._calls.values() if one.session_key == key)
+        return key in self._unused and not any(others)
 
     def _find(self, call_id: str, user_id: str | None) -> _Call:
         call = self._calls.get(call_id)

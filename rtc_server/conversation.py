@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .absence import NOTICE_TURN, Absence
-from .actions import Action, InterruptModel, RenewModel, SendText, Spoken
+from .actions import Action, InterruptModel, RenewModel, SendPrompt, SendText, Spoken
 from .agent import live_events as live
 from .answer import Answer
 from .answer_details import AnswerPart, ToolEvent, about_agent, about_part, about_tool
@@ -32,7 +32,7 @@ from .conversation_rules import ConversationRules
 from .media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from .messages import Error, ServerMessage, State
 from .open_answers import OpenAnswers
-from .open_question import OpenQuestion
+from .open_question import OpenQuestion, Prompt
 from .turns import Turns
 from .unheard_speech import UnheardSpeech
 from .utterance import Utterance
@@ -44,6 +44,11 @@ StateName = Literal["initializing", "listening", "thinking", "speaking"]
 _AGENT_TIMEOUT = Error(
     code="agent_timeout",
     message="The agent does not answer. You can go on, or ask again.",
+    retryable=True,
+)
+_SAYS_NOTHING = Error(
+    code="agent_timeout",
+    message="The agent says nothing. You can speak to it, or call again.",
     retryable=True,
 )
 _TOO_MANY_TEXTS = Error(
@@ -191,10 +196,11 @@ class Conversation:
         self._on_activity(state, now)
         return self._done()
 
-    def on_prompt(self, text: str, now: float) -> list[Action]:
+    def on_prompt(self, text: str, now: float, *, is_greeting: bool = False) -> list[Action]:
         """A text that is not the user's goes to the agent: what it answers was not asked for."""
+        self._asked.prompt = Prompt(text, is_greeting)
         self._asked.prompted_at = now
-        self._out.append(SendText(text))
+        self._out.append(SendPrompt(text, again=is_greeting))
         return self._done()
 
     def on_user_text(self, text: str, now: float) -> list[Action]:
@@ -265,14 +271,14 @@ class Conversation:
         """Time went by; to be called a few times a second."""
         self._turns.tick(now, self.rules)
         asked = self._asked
-        if asked.prompted_at is not None and now - asked.prompted_at > self.rules.answer_timeout_s:
-            asked.prompted_at = None
         if asked.is_joined and not self._open and asked.prompted_at is None:
             # One answer served both, unless another begins soon.
             asked.is_given_up |= now - self.last_activity_at > self.rules.boundary_timeout_s
         if self._absence.is_away:
             is_silent = not self._on_wire and not self._open
             self._out += self._absence.tick(now, is_silent=is_silent)
+        elif asked.prompted_at is not None and self._is_overdue(asked.prompted_at, now):
+            self._give_up_prompt(now)
         elif self._open.given is not None:
             self._watch_answer(self._open.given, now)
         elif not asked.is_given_up:
@@ -365,6 +371,8 @@ class Conversation:
         self._out.append(Error(code=event.code, message=event.message, retryable=event.retryable))
         if event.asks_again:
             self._asked.type(now)
+        if event.prompts_again:
+            self._asked.prompted_at = now
 
     # ------------------------------------------------------------------
     # Answers
@@ -399,10 +407,30 @@ class Conversation:
             if self.rules.owes_signs and self._unheard.is_overdue(now, self.rules.answer_timeout_s):
                 self._time_out()
             return
-        if now - max(since, self._absence.back_at) > self.rules.answer_timeout_s:
+        if self._is_overdue(since, now):
             self._asked.is_given_up = True
             if not self.rules.may_stay_silent:
                 self._time_out()
+
+    def _is_overdue(self, since: float, now: float) -> bool:
+        return now - max(since, self._absence.back_at) > self.rules.answer_timeout_s
+
+    def _give_up_prompt(self, now: float) -> None:
+        """Nothing comes of it: a greeting is put once more, to a connection that is made anew."""
+        asked = self._asked
+        asked.prompted_at = None
+        prompt = asked.prompt
+        is_asked = asked.question.is_open or self._is_heard  # that has a time of its own
+        if prompt is None or is_asked or self.rules.may_stay_silent:
+            return
+        if not prompt.is_greeting:
+            self._out.append(RenewModel())
+        elif prompt.is_first:
+            prompt.is_first = False
+            asked.prompted_at = now
+            self._out.append(RenewModel(prompt.text))
+        else:
+            self._out += [_SAYS_NOTHING, RenewModel()]
 
     def _time_out(self) -> None:
         self._out += [_AGENT_TIMEOUT, RenewModel()]

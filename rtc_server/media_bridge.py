@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .actions import Action, InterruptModel, RenewModel, SendText, Spoken
+from .actions import Action, InterruptModel, RenewModel, SendPrompt, SendText, Spoken
 from .agent.agent_runtime import AgentRuntime
 from .agent.live_events import AgentFailed, SpeechStored
 from .agent.live_session import LiveSession
@@ -244,6 +244,7 @@ class MediaBridge:
         self._history = self._runtime.open_history(
             identity.user_id, identity.session_id, identity.modality
         )
+        greets = await self._greets()
         live = self._runtime.open_live_session(
             user_id=identity.user_id,
             session_id=identity.session_id,
@@ -257,7 +258,7 @@ class MediaBridge:
         async with live:
             self._live = live
             try:
-                self._start(live)
+                self._start(live, greets=greets)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read_agent(live), name="agent-events")
                     group.create_task(self._tick(), name="call-tick")
@@ -265,11 +266,27 @@ class MediaBridge:
                 self._caller.close()
                 self._live = None
 
-    def _start(self, live: LiveSession) -> None:
+    async def _greets(self) -> bool:
+        """Whether the agent is to speak first: it has not said a word in this session yet."""
+        identity = self.identity
+        if not self._settings.greeting:
+            return False
+        if not identity.resumed:
+            return True
+        try:
+            sessions = self._runtime.sessions
+            return not await sessions.has_agents_words(identity.user_id, identity.session_id)
+        except Exception:  # whatever the session service raises; the run will say so
+            logger.exception("the session cannot be read; nobody is greeted")
+            return False
+
+    def _start(self, live: LiveSession, *, greets: bool) -> None:
         self._perform(self._conversation.start(self._clock()))
         self.trace.ready()
-        if self._settings.greeting and not self.identity.resumed:
-            self._perform(self._conversation.on_prompt(self._settings.greeting, self._clock()))
+        if self._settings.greeting and greets:
+            now = self._clock()
+            greeting = self._settings.greeting
+            self._perform(self._conversation.on_prompt(greeting, now, is_greeting=True))
         self._caller.open(live)
 
     async def _read_agent(self, live: LiveSession) -> None:
@@ -383,9 +400,12 @@ class MediaBridge:
                 case InterruptModel():
                     if self._live is not None:
                         self._live.interrupt()
-                case RenewModel():
+                case RenewModel(prompt):
                     if self._live is not None:
-                        self._live.renew()
+                        self._live.renew(prompt)
+                case SendPrompt(text, again):
+                    if self._live is not None:
+                        self._live.send_prompt(text, again=again)
                 case SendText(text):
                     if self._live is not None:
                         self._live.send_text(text)

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 
 from .answer import Question
 
-__all__ = ["OpenQuestion"]
+__all__ = ["OpenQuestion", "Prompt"]
+
+
+@dataclass(slots=True)
+class Prompt:
+    """A text that was put to the agent on nobody's behalf."""
+
+    text: str
+    is_greeting: bool
+    """The agent is to speak first: without an answer the call would be silent."""
+    is_first: bool = True
+    """It has been put once."""
 
 
 @dataclass(slots=True)
@@ -15,6 +26,9 @@ class OpenQuestion:
 
     question: Question = field(default_factory=Question)
     """What the user has said and written since the agent last began to answer."""
+
+    prompt: Prompt | None = None
+    """The text that was put last on nobody's behalf."""
 
     prompted_at: float | None = None
     """When a text that is not the user's was put to the agent, which has not answered it yet."""

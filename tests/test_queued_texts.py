@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtc_server.actions import SendText
+from rtc_server.actions import SendPrompt, SendText
 from rtc_server.agent import live_events as live
 
 from .conversation_stage import Stage
@@ -17,7 +17,7 @@ def queue() -> Stage:
 
 def put(stage: Stage) -> list[str]:
     """What has gone to the model."""
-    return [one.text for one in stage.actions if isinstance(one, SendText)]
+    return [one.text for one in stage.actions if isinstance(one, SendText | SendPrompt)]
 
 
 def answer(stage: Stage) -> None:

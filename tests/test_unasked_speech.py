@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rtc_server.actions import SendText
+from rtc_server.actions import RenewModel, SendPrompt
 from rtc_server.agent import live_events as live
 
 from .conversation_stage import Stage
@@ -40,7 +40,7 @@ def test_prompt_goes_to_the_agent_and_not_to_the_caller(stage: Stage) -> None:
     answer(stage)
     assert stage.states()[:2] == ["listening", "thinking"]
     assert stage.states()[-2:] == ["speaking", "listening"]
-    assert SendText("Greet the caller.") in stage.actions
+    assert SendPrompt("Greet the caller.", again=False) in stage.actions
     assert stage.turns() == [(1, False)]
     assert response_ms(stage) == [None]
     assert {one["role"] for one in stage.sent("transcript")} == {"agent"}
@@ -82,14 +82,51 @@ def test_model_that_turned_to_the_user_answers_the_user(stage: Stage, sign: Any)
 
 
 def test_prompt_that_is_never_answered_is_forgotten_without_an_error(stage: Stage) -> None:
-    """Nobody waits for it; the next answer is the user's."""
+    """Nobody waits for it, but the model is dead: its connection is renewed."""
     prompt(stage)
     stage.wait(31)
     assert stage.conversation.state == "listening"
     assert stage.sent("error") == []
+    assert stage.actions.count(RenewModel()) == 1
     stage.types("Hello?")
     answer(stage)
     assert response_ms(stage) != [None]
+
+
+def test_greeting_that_is_never_answered_is_put_once_more_and_then_told(stage: Stage) -> None:
+    """In words that fit somebody who has asked nothing; the agent thinks meanwhile."""
+    stage.actions += stage.conversation.on_prompt("Greet.", stage.now, is_greeting=True)
+    stage.wait(31)
+    assert stage.actions[-1] == RenewModel("Greet.")
+    assert stage.conversation.state == "thinking"
+    stage.wait(31)
+    (error,) = stage.sent("error")
+    assert error["code"] == "agent_timeout"
+    assert "ask again" not in error["message"]
+    assert stage.states()[-1] == "listening"
+    assert stage.actions.count(RenewModel("Greet.")) == 1
+    stage.wait(60)
+    assert len(stage.sent("error")) == 1
+
+
+def test_greeting_gives_way_to_a_question_that_waits_as_well(stage: Stage) -> None:
+    """A renewed connection would lose it; it has a time of its own."""
+    stage.actions += stage.conversation.on_prompt("Greet.", stage.now, is_greeting=True)
+    stage.wait(10)
+    stage.types("What is new?")
+    stage.wait(21)
+    assert not [one for one in stage.actions if isinstance(one, RenewModel)]
+    stage.wait(10)
+    assert [one for one in stage.actions if isinstance(one, RenewModel)] == [RenewModel()]
+
+
+def test_model_that_may_stay_silent_is_not_renewed_for_it() -> None:
+    """It decides itself whether to greet."""
+    stage = Stage(rules={"may_stay_silent": True})
+    stage.actions += stage.conversation.on_prompt("Greet.", stage.now, is_greeting=True)
+    stage.wait(70)
+    assert not [one for one in stage.actions if isinstance(one, RenewModel)]
+    assert stage.sent("error") == []
 
 
 def test_empty_answer_to_a_prompt_is_no_turn(stage: Stage) -> None:

@@ -55,7 +55,15 @@ class RedialLimit(Exception):
 
 
 class Renewed(Exception):
-    """The run was ended on purpose: it showed no life."""
+    """The run was ended on purpose: it showed no life.
+
+    Args:
+        prompt: is put to the model by the next run, on nobody's behalf.
+    """
+
+    def __init__(self, prompt: str | None = None) -> None:
+        super().__init__()
+        self.prompt = prompt
 
 
 class HeldTooLong(Exception):

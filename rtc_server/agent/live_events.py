@@ -293,6 +293,8 @@ class AgentFailed:
     retryable: bool
     asks_again: bool = False
     """The turn whose answer is lost is put to the model again."""
+    prompts_again: bool = False
+    """What was lost is the answer to a prompt, which is put to the model again."""
     keeps_question: bool = False
     """What the user typed has not reached the model yet, and will."""
     at: float | None = None

@@ -189,10 +189,14 @@ class LiveRuns:
         """The user wants no answer to what was asked so far."""
         self._turn = OpenTurn()
 
-    def renew(self) -> None:
-        """End the run that goes on; the next one starts at once, and owes no answer."""
+    def prompted(self, text: str, *, again: bool) -> None:
+        """A turn that is nobody's was put; ``again``: it is put once more if it is lost."""
+        self._turn.prompted(text, again=again)
+
+    def renew(self, prompt: str | None = None) -> None:
+        """End the run that goes on; the next one starts at once, and is given ``prompt``."""
         self._turn = OpenTurn()
-        self._watch.end(Renewed())
+        self._watch.end(Renewed(prompt))
 
     # The task -----------------------------------------------------------------
 
@@ -243,6 +247,7 @@ class LiveRuns:
             return False
         self._link.state = LinkState.CONNECTING
         self._input.queue.start_over()
+        self._prompt_again()
         return True
 
     def _loses_something(self) -> bool:
@@ -256,6 +261,7 @@ class LiveRuns:
         self._count.nothing_came()
         if isinstance(why, Renewed):
             self._link.showed_no_life()
+            self._put_prompt(why.prompt)
         self._choose_model()
         self._metrics.agent_reconnects.inc()
 
@@ -281,6 +287,8 @@ class LiveRuns:
         is_lost = self._loses_something()
         if is_lost or (not self._count.is_told and not self._is_first):
             await self._tell_lost(failure)
+        else:
+            self._prompt_again()
         self._mapper.reset()
         self._choose_model()
         if not changes:
@@ -301,29 +309,45 @@ class LiveRuns:
     async def _tell_lost(self, failure: Failure) -> None:
         """The failure, and what becomes of the user's turn; once in a row, if nothing is lost."""
         now = self._now()
-        is_lost = self._mapper.is_answering or self._turn.is_open(now)
+        is_answering_user = self._mapper.is_answering and not self._turn.is_prompted
+        is_asked = is_answering_user or self._turn.is_open(now)
         self._count.is_told = True
         if self._input.queue.has_text:
             await self._emit(
                 AgentFailed(failure.code, failure.told(), retryable=True, keeps_question=True)
             )
             return
-        words = self._turn.lose(now) if self._terms.ask_again else None
-        if words is None:
-            self._turn = OpenTurn()
-        else:
+        prompts_again = not is_asked and self._prompt_again()
+        words = self._turn.lose(now) if self._terms.ask_again and is_asked else None
+        if words is not None:
             self._metrics.asked_again.inc()
             self._input.ask_again(words)
-        advice = ASKED_AGAIN if words is not None else ASK_AGAIN if is_lost else ""
+        elif not prompts_again:
+            self._turn = OpenTurn()
+        advice = ASKED_AGAIN if words is not None else ASK_AGAIN if is_asked else ""
         await self._emit(
             AgentFailed(
                 failure.code,
                 failure.told(advice),
                 retryable=True,
                 asks_again=words is not None,
+                prompts_again=prompts_again,
                 at=now,
             )
         )
+
+    def _prompt_again(self) -> bool:
+        """Put a prompt that was lost with the connection once more; whether there is one."""
+        if self._input.queue.has_text:
+            return False  # it has not been lost, or the user has said something since
+        return self._put_prompt(self._turn.lose_prompt())
+
+    def _put_prompt(self, prompt: str | None) -> bool:
+        if prompt is None:
+            return False
+        self._input.ask_again(prompt)
+        self._turn.prompted(prompt, again=False)
+        return True
 
     async def _run(self) -> None:
         if not self._resumption.handle:
@@ -461,6 +485,8 @@ class LiveRuns:
             await self._tell_lost(RECONNECTED)  # the rest never comes
         elif not self._count.is_told and not self._is_first:
             await self._tell_lost(LOST)
+        else:
+            self._prompt_again()
         self._mapper.reset()
         if self._count.is_long:
             raise RedialLimit

@@ -200,6 +200,11 @@ class LiveSession:
             self._runs.typed(text)
             self._input.send_text(text)
 
+    def send_prompt(self, text: str, *, again: bool) -> None:
+        """A text turn that is nobody's; ``again``: it is put once more if it is lost."""
+        self._runs.prompted(text, again=again)
+        self._input.send_text(text)
+
     def send_image(self, mime_type: str, data: bytes) -> None:
         """A picture for the agent."""
         self._input.send_image(mime_type, data)
@@ -229,14 +234,17 @@ class LiveSession:
         self._runs.withdrawn()
         return self._input.interrupt()
 
-    def renew(self) -> None:
+    def renew(self, prompt: str | None = None) -> None:
         """The answer is overdue: connect anew, and let nothing come of the old connection.
 
         The caller has been told.  While there is no connection nothing happens.
+
+        Args:
+            prompt: a text turn that is nobody's, for the new connection.
         """
         if self._link.state is LinkState.CONNECTED:
             self._log.warning("the agent's model shows no life: its connection is renewed")
-            self._runs.renew()
+            self._runs.renew(prompt)
 
 
 def _now() -> float:

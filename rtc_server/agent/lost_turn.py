@@ -35,6 +35,12 @@ class OpenTurn:
     _is_answering: bool = False
     _at: float = 0.0
     _was_asked_again: bool = False
+    _prompt: str | None = None
+    _may_prompt_again: bool = False
+
+    def prompted(self, text: str, *, again: bool) -> None:
+        """A turn that is nobody's was put to the model; ``again``: it may be put once more."""
+        self._prompt, self._may_prompt_again = text, again
 
     def typed(self, text: str, now: float) -> None:
         """The user typed a text turn."""
@@ -73,6 +79,23 @@ class OpenTurn:
         """Whether there is an answer to lose."""
         return bool(self._typed or self._spoken) and now - self._at < self.STALE_S
 
+    @property
+    def is_prompted(self) -> bool:
+        """Whether what the model says, or owes, was asked by nobody."""
+        return self._prompt is not None
+
+    def lose_prompt(self) -> str | None:
+        """The connection is gone, and with it the answer to the prompt.
+
+        Returns:
+            The prompt, to be put to the model again, if it may be.
+        """
+        if self._prompt is None:
+            return None
+        prompt = self._prompt if self._may_prompt_again else None
+        self._forget()
+        return prompt
+
     def lose(self, now: float) -> str | None:
         """The connection is gone, and with it the answer.
 
@@ -92,4 +115,5 @@ class OpenTurn:
     def _forget(self) -> None:
         self._typed = []
         self._spoken = self._next_spoken = ""
+        self._prompt = None
         self._is_answering = self.tool_ran = self._was_asked_again = False

@@ -87,6 +87,14 @@ class SessionStore:
         except Exception:  # whatever the service's driver raises; nobody waits for this
             logger.exception("the session service failed")
 
+    async def has_agents_words(self, user_id: str, session_id: str) -> bool:
+        """Whether the agent has ever said something in the conversation that was heard.
+
+        Errors of the service are raised.
+        """
+        session = await self._get(user_id, session_id)
+        return session is not None and any(_is_agents_word(one) for one in session.events)
+
     async def close_open_turn(
         self, user_id: str, session_id: str, agent_name: str
     ) -> Session | None:
@@ -144,6 +152,16 @@ class SessionStore:
 
 def _is_users(event: Event) -> bool:
     return event.author == "user" or (event.content is not None and event.content.role == "user")
+
+
+def _is_agents_word(event: Event) -> bool:
+    if _is_users(event):
+        return False
+    parts = event.content.parts if event.content is not None else None
+    said = [part.text for part in parts or [] if part.text and not part.thought]
+    if event.output_transcription is not None:
+        said.append(event.output_transcription.text or "")
+    return any(one.strip() and one != CUT_OFF for one in said)
 
 
 def _has_words(event: Event) -> bool:
