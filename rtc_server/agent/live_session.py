@@ -80,7 +80,7 @@ class LiveSession:
             models,
             fallback,
             gates,
-            call=self,
+            call=object(),  # the gates remember failures, and are not to keep the session
             emit=self._events.put,
             now=_now,
             metrics=metrics,
