@@ -349,6 +349,8 @@ class Calls:
         """Take no more calls and wait until those there are have ended, for a bounded time."""
         self._draining = True
         drain_s = self._settings.limits.drain_s
+        for runtime in self._runtimes.values():
+            runtime.drains(drain_s)
         calls = list(self._calls.values())
         for call in calls:
             call.bridge.announce_end("drain", drain_s)

@@ -90,8 +90,13 @@ class AgentRuntime:
             session_service or InMemorySessionService(),
             count_error=lambda code: metrics.agent_errors.labels(code).inc(),
             memory=kept.memory,
-            artifacts=artifacts,
-            rules=WriteRules(idle_s=None if session_service else settings.limits.resume_s),
+            # Those that an operator has stored somewhere are his to delete.
+            artifacts=artifacts if kept.artifacts is None else None,
+            rules=(
+                WriteRules()
+                if session_service
+                else WriteRules(idle_s=settings.limits.resume_s, keep_s=0.0)
+            ),
         )
         self.sessions = SessionStore(agent.app.name, self._sessions)
         self.models = prepare_models(agent.app.root_agent)
@@ -118,6 +123,7 @@ class AgentRuntime:
         )
         self._tool_threads = ToolThreads(lambda there: metrics.count_sync_tools(*there))
         self._speaks_only = self.models.speaks_only
+        self._drained_by = time.monotonic()
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,7 +137,7 @@ class AgentRuntime:
         self._tool_threads.close()
         release_tool_threads()
         await self._recordings.close()
-        await self._sessions.close()
+        await self._sessions.close(self._drained_by - time.monotonic())
         try:
             async with asyncio.timeout(2.0):
                 await self._runner.close()
@@ -139,6 +145,10 @@ class AgentRuntime:
             logger.warning("a toolset or plugin of the agent took too long to close")
         except Exception:  # whatever an agent's toolset raises; the server is closing
             logger.exception("a toolset or plugin of the agent failed to close")
+
+    def drains(self, seconds: float) -> None:
+        """The server is told to end within ``seconds``: what is left of them may be used up."""
+        self._drained_by = time.monotonic() + seconds
 
     async def warm_up(self) -> None:
         """Spend now what the first call would wait for; no model is connected to.

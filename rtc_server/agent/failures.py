@@ -25,6 +25,7 @@ __all__ = [
     "POLICY_VIOLATION",
     "RECONNECTED",
     "REFUSED",
+    "SESSION_UNAVAILABLE",
     "STALLED",
     "AgentStalled",
     "Failure",
@@ -33,6 +34,7 @@ __all__ = [
     "ModelChanged",
     "RedialLimit",
     "Renewed",
+    "SessionUnavailable",
     "blames_the_request",
     "close_code_of",
     "is_of_this_process",
@@ -74,6 +76,10 @@ class HandleRefused(Exception):
     """The model does not go on with the session of a handle; it is told the history instead."""
 
 
+class SessionUnavailable(Exception):
+    """The session of the call cannot be read: that is no failure of its model."""
+
+
 class ModelChanged(Exception):
     """The run ends because the next one asks another model."""
 
@@ -97,6 +103,8 @@ class Failure:
         """What ``error`` means, whichever of ADK's layers it comes from."""
         if isinstance(error, AgentStalled):
             return STALLED
+        if isinstance(error, SessionUnavailable):
+            return SESSION_UNAVAILABLE
         status = close_code_of(error)
         if status is not None:
             if status == 429:
@@ -121,6 +129,12 @@ UNREACHABLE = Failure("agent_unreachable", "The agent cannot be reached.", waits
 FAILED = Failure("agent_failed", "Something went wrong with the agent.")
 RECONNECTED = Failure(
     "agent_reconnected", "The connection to the agent was lost and is renewed.", "", waits=True
+)
+SESSION_UNAVAILABLE = Failure(
+    "session_unavailable",
+    "The conversation cannot be read now.",
+    "It is being tried again.",
+    waits=True,
 )
 GAVE_UP = "The agent cannot be reached. Please call again later."
 

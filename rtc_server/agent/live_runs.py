@@ -29,6 +29,7 @@ from .failures import (
     POLICY_VIOLATION,
     RECONNECTED,
     REFUSED,
+    SESSION_UNAVAILABLE,
     UNREACHABLE,
     UNSUPPORTED_DATA,
     Failure,
@@ -37,6 +38,7 @@ from .failures import (
     ModelChanged,
     RedialLimit,
     Renewed,
+    SessionUnavailable,
     close_code_of,
 )
 from .live_event_mapper import TASK_ENDS, LiveEventMapper
@@ -62,6 +64,7 @@ from .models.model_connections import observing
 from .models.model_link import LinkState, ModelLink
 from .retry_rules import RetryCount, RetryRules
 from .run_watch import RunWatch
+from .session_wait import SessionWait
 from .sessions.heard_history import is_speech
 from .sessions.resumption import Resumption
 from .sessions.session_store import SessionStore
@@ -168,6 +171,7 @@ class LiveRuns:
         )
         self._retry = retry
         self._count = RetryCount(retry)
+        self._session_wait = SessionWait(retry)
         self._turn = OpenTurn()
         self._mapper = self._new_mapper(link.models)
         self._is_interrupted_ahead = False
@@ -213,7 +217,7 @@ class LiveRuns:
                 self._connection_is_over(error)
                 if self.closing.is_set():
                     return
-                is_ours = isinstance(error, ModelChanged | Renewed)
+                is_ours = isinstance(error, ModelChanged | Renewed | SessionUnavailable)
                 if not is_ours and self._resumption.was_refused(is_unknown=_is_policy(error)):
                     error = HandleRefused()
                     if self._tells_history_instead():
@@ -227,6 +231,9 @@ class LiveRuns:
                     await self._begin_anew()
                 elif isinstance(error, ModelChanged | Renewed):
                     self._start_over(error)
+                elif isinstance(error, SessionUnavailable):
+                    if not await self._wait_for_session():
+                        return
                 elif not await self._fail(error):
                     return
         finally:
@@ -306,6 +313,21 @@ class LiveRuns:
         await self._emit(AgentFailed(failure.code, GAVE_UP, retryable=False))
         return False
 
+    async def _wait_for_session(self) -> bool:
+        """Tells once that the session cannot be read, and waits; False if for too long."""
+        code, message = SESSION_UNAVAILABLE.code, SESSION_UNAVAILABLE.told()
+        goes_on = self._session_wait.failed(self._now())
+        self._log.warning("the session of the call cannot be read")
+        self._metrics.agent_errors.labels(code).inc()
+        if not goes_on:
+            await self._emit(AgentFailed(code, GAVE_UP, retryable=False))
+        elif not self._session_wait.is_told:
+            await self._emit(AgentFailed(code, message, retryable=True, keeps_question=True))
+        self._prompt_again()
+        if goes_on:
+            await self._pause(self._session_wait.delay_s())
+        return goes_on
+
     async def _tell_lost(self, failure: Failure) -> None:
         """The failure, and what becomes of the user's turn; once in a row, if nothing is lost."""
         now = self._now()
@@ -350,13 +372,7 @@ class LiveRuns:
         return True
 
     async def _run(self) -> None:
-        if not self._resumption.handle:
-            agent_name = self._link.models.first_agent
-            session = await self._sessions.close_open_turn(
-                self._terms.user_id, self._terms.session_id, agent_name
-            )
-            if self._link.models.is_gemini and not self._link.models.is_fallback:
-                self._resumption.take_up(session)
+        await self._begin_with_session()
         if not self._link.models.observed:
             await self.connected()
         with (
@@ -374,6 +390,20 @@ class LiveRuns:
             async with contextlib.aclosing(run) as adk_events:
                 async for adk_event in adk_events:
                     await self._on_adk_event(adk_event)
+
+    async def _begin_with_session(self) -> None:
+        """Settles what the run goes on with: a handle of the model's, or the history."""
+        user_id, session_id = self._terms.user_id, self._terms.session_id
+        if self._sessions.others_wrote(user_id, session_id):
+            self._resumption.drop()  # what was said elsewhere the model does not know
+        if self._resumption.handle:
+            return
+        session = await self._sessions.read(user_id, session_id)
+        self._session_wait.over()
+        if self._link.models.is_gemini and not self._link.models.is_fallback:
+            self._resumption.take_up(session)
+        if session is not None and not self._resumption.handle:
+            await self._sessions.close_open_turn(session, self._link.models.first_agent)
 
     def _run_config(self) -> RunConfig:
         return self._terms.options.run_config(

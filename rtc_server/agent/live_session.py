@@ -123,6 +123,7 @@ class LiveSession:
                 runner.agent,
                 first_agent=models.first_agent,
                 keep=_kept_nowhere if history is None else history.keep_state,
+                covered=tuple if history is None else history.covered,
             ),
             speaks_only=modality == "text" and speaks_only,
             on_speaks_only=on_speaks_only,

@@ -39,8 +39,10 @@ COUNTS_PERIOD_S = 10.0
 """How often a worker's metrics are asked for, beside every scrape: what it counted after that
 is not known any more when it crashes."""
 
-STOP_S = 8.0
-"""A worker that was told to stop and has not ended after this long is killed."""
+STOP_S = 20.0
+"""A worker that was told to stop and has not ended after this long is killed.
+
+It may store what its calls said for 10 s (``WriteRules.end_s``)."""
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0

@@ -287,27 +287,44 @@ async def test_sender_that_dies_in_silence_is_noticed(llm: ScriptedLlm) -> None:
     assert failures(seen) == [("agent_failed", True)]
 
 
-async def test_session_service_that_fails_is_a_failure_of_the_run(llm: ScriptedLlm) -> None:
-    """The call is told, as of any other failure."""
+class BrokenSessions(InMemorySessionService):
+    """A service that cannot be read while it is ``broken``."""
 
-    class Broken(InMemorySessionService):
-        broken = False
+    broken = False
+    failures = 0
 
-        async def get_session(self, **keys: Any) -> Any:
-            if self.broken:
-                raise OSError("secret")
-            return await super().get_session(**keys)
+    async def get_session(self, **keys: Any) -> Any:
+        if self.broken:
+            self.failures += 1
+            raise OSError("secret")
+        return await super().get_session(**keys)
 
+
+async def test_a_session_that_cannot_be_read_is_waited_for_and_is_no_failure_of_the_model(
+    llm: ScriptedLlm,
+) -> None:
+    """Longer than a model that fails; what is typed meanwhile is answered, and one word is said."""
     llm.scripts = [echo_text]
-    service = Broken()
+    service = BrokenSessions()
     async with serve_agent(agent_of(llm), service=service) as server:
         service.broken = True
         async with server.call() as live:
             seen = await until(live, lambda event: isinstance(event, AgentFailed))
-            service.broken = False
             live.send_text("hello")
+            await eventually(lambda: service.failures > 3 * FAST.attempts)
+            service.broken = False
             assert texts(await answer(live)) == "You said: hello"
-    assert failures(seen) == [("agent_unreachable", True)]
+    assert failures(seen) == [("session_unavailable", True)]
+
+
+async def test_a_session_that_cannot_be_read_for_very_long_ends_the_call(llm: ScriptedLlm) -> None:
+    service = BrokenSessions()
+    retry = replace(FAST, patience_s=0.05)
+    async with serve_agent(agent_of(llm), service=service, retry=retry) as server:
+        service.broken = True
+        async with server.call() as live:
+            seen = [event async for event in live.events()]
+    assert failures(seen) == [("session_unavailable", True), ("session_unavailable", False)]
 
 
 async def test_history_that_ends_with_the_user_is_closed_before_a_new_call(

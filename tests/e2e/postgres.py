@@ -81,6 +81,23 @@ class PostgresProcess:
         finally:
             await connection.close()
 
+    @asynccontextmanager
+    async def read_only(self) -> AsyncIterator[None]:
+        """Meanwhile all can be read and nothing written, as while a standby is promoted."""
+        await self._set_read_only("on")
+        try:
+            yield
+        finally:
+            await self._set_read_only("off")
+
+    async def _set_read_only(self, value: str) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+            await connection.execute("SELECT pg_reload_conf()")
+        finally:
+            await connection.close()
+
     async def stop(self) -> None:
         """End it at once; connections to it break."""
         process, self._process = self._process, None

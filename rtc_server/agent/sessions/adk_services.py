@@ -33,6 +33,9 @@ _TRIES = 3
 _TRY_AGAIN_S = 0.3
 _CLOSE_S = 2.0
 
+_OF_ADK = ("agentengine", "memory", "sqlite")
+"""Schemes of services that have no engine of SQLAlchemy's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdkServices:
@@ -141,9 +144,22 @@ def _engine_options(url: str) -> dict[str, Any]:
     if scheme == "postgresql+asyncpg":
         timeouts = {"timeout": _TRY_S, "command_timeout": _TRY_S}
         return {"hide_parameters": True, "connect_args": timeouts}
-    if scheme.startswith(("postgresql", "mysql", "mariadb", "sqlite+")):
+    if scheme not in _OF_ADK and _is_of_sqlalchemy(url):
         return {"hide_parameters": True}
     return {}
+
+
+def _is_of_sqlalchemy(url: str) -> bool:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        make_url(url).get_dialect()
+    except (ArgumentError, NoSuchModuleError):
+        return False
+    except Exception:  # whatever a dialect raises when it is imported: it will say so again
+        return True
+    return True
 
 
 async def _try(service: BaseSessionService, url: str) -> None:

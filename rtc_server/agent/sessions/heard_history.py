@@ -87,6 +87,7 @@ class HeardHistory:
 
     def __post_init__(self) -> None:
         self.journal.holds = self._hold
+        self.journal.agent = self.agent
 
     def _hold(self, place: Place) -> bool:
         if self._is_closed or not is_speech(place.event, self.modality):
@@ -121,8 +122,12 @@ class HeardHistory:
                 self._end(turn, said, (heard_text or "") if interrupted else None)
 
     def keep_state(self, key: str, value: Any) -> None:
-        """A key of the session state, stored with the next event that is written."""
+        """A key of the session state, to be stored soon."""
         self.journal.keep_state(key, value)
+
+    def covered(self) -> tuple[str, ...]:
+        """The ids of the events that a handle of the model's covers now, the newest first."""
+        return self.journal.covered()
 
     def close(self) -> None:
         """The call is over: of answers that go on nothing was heard. May be called twice."""
@@ -131,8 +136,6 @@ class HeardHistory:
         self._is_closed = True
         for words in list(self._words.values()):
             self._settle(words, keep=False)
-        if self.journal.has_state:
-            self.journal.add(self._event())
         self.on_closed()
 
     def _end(self, turn: int, said: str, heard: str | None) -> None:
@@ -163,7 +166,7 @@ class HeardHistory:
         self._words.pop(words.place.event.id, None)
         self.journal.settle(words.place, keep=keep)
 
-    def _event(self, text: str = "", *, interrupted: bool = False) -> Event:
+    def _event(self, text: str, *, interrupted: bool) -> Event:
         """An event of the agent's that ADK has none of."""
         last = self.journal.last_event
         event = Event(
@@ -172,11 +175,11 @@ class HeardHistory:
             branch=None if last is None else last.branch,
             interrupted=interrupted or None,
         )
-        if text and self.modality == "text":
+        if self.modality == "text":
             event.content = types.Content(role="model", parts=[types.Part(text=text)])
-        elif text:
+        else:
             event.output_transcription = types.Transcription(text=text, finished=True)
-        if self.journal.session is not None and text:
+        if self.journal.session is not None:
             self.journal.session.events.append(event)
         return event
 

@@ -17,6 +17,7 @@ from google.adk.sessions.session import Session
 
 from ..agent_tree import agents_under
 from ..failures import HandleRefused
+from .stored_events import has_words
 
 __all__ = ["STATE_KEY", "Resumption", "ResumptionHandle"]
 
@@ -38,10 +39,12 @@ class ResumptionHandle:
     agent: str
     model: str
     at: float
+    covers: tuple[str, ...] = ()
+    """The ids of the newest events that the model knew then, of those with words."""
 
     def to_state(self) -> dict[str, Any]:
         """As JSON takes it."""
-        return asdict(self)
+        return {**asdict(self), "covers": list(self.covers)}
 
     @classmethod
     def from_state(cls, value: object) -> Self | None:
@@ -54,7 +57,10 @@ class ResumptionHandle:
             return None
         if not (isinstance(handle, str) and isinstance(agent, str) and isinstance(model, str)):
             return None
-        return cls(handle, agent, model, float(at)) if handle else None
+        covers = value.get("covers")
+        listed = covers if isinstance(covers, list) else []
+        ids = tuple(one for one in listed if isinstance(one, str))
+        return cls(handle, agent, model, float(at), ids) if handle else None
 
 
 class Resumption:
@@ -64,6 +70,7 @@ class Resumption:
         root: of the agents.
         first_agent: who speaks in a session in which nobody has.
         keep: is given a key and a value of the session state, to be stored some time soon.
+        covered: the ids of the newest events that the model knows now.
         clock: seconds since 1970.
     """
 
@@ -73,6 +80,7 @@ class Resumption:
         *,
         first_agent: str,
         keep: Callable[[str, Any], None],
+        covered: Callable[[], tuple[str, ...]] = tuple,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.handle: str | None = None
@@ -80,6 +88,7 @@ class Resumption:
         self._root = root
         self._first_agent = first_agent
         self._keep = keep
+        self._covered = covered
         self._clock = clock
         self._agent: str | None = None
         self._was_taken_up = False
@@ -90,14 +99,18 @@ class Resumption:
     def take_up(self, session: Session | None) -> None:
         """Go on with the handle that was kept with ``session``, once, and if it is good.
 
-        It is not where it is too old, of another agent than the one that spoke last, or of a
-        model that this agent had once.
+        It is not where it is too old, of another agent than the one that spoke last, of a
+        model that this agent had once, or where more was said since: on another server, or
+        before this one gave another handle.
         """
         if self._was_taken_up or session is None:
             return
         self._was_taken_up = True
         kept = ResumptionHandle.from_state(session.state.get(STATE_KEY))
         if kept is None or not -_SKEW_S <= self._clock() - kept.at <= GOOD_S:
+            return
+        said = next((event for event in reversed(session.events) if has_words(event)), None)
+        if said is not None and said.id not in kept.covers:
             return
         authors = (event.author for event in reversed(session.events) if event.author != "user")
         if kept.agent != next(authors, self._first_agent):
@@ -116,7 +129,9 @@ class Resumption:
             return
         self.handle = update.new_handle
         model = self._model_of(self._agent)
-        kept = ResumptionHandle(update.new_handle, self._agent, model, self._clock())
+        kept = ResumptionHandle(
+            update.new_handle, self._agent, model, self._clock(), self._covered()
+        )
         self._keep(STATE_KEY, kept.to_state())
 
     def drop(self) -> None:

@@ -7,14 +7,19 @@ known what became of the event; what comes after it waits, so that the order is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.adk.events.event import Event
 from google.adk.sessions.session import Session
 
+from .stored_events import has_words
+
 __all__ = ["Place", "SessionJournal"]
+
+_COVERED = 8
+"""How many events a handle of the model's is said to cover: the newest ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +47,8 @@ class SessionJournal:
 
     calls: int = 0
     """Live calls of the session."""
+    agent: str = "agent"
+    """Who is said to speak where no agent has spoken yet."""
     session: Session | None = None
     """The session as the newest live run of a call knows it."""
     last_event: Event | None = None
@@ -74,19 +81,49 @@ class SessionJournal:
             self.session.events[:] = [e for e in self.session.events if e is not place.event]
         self.on_ready()
 
-    def keep_state(self, key: str, value: Any) -> None:
-        """A key of the session state that is stored with the next event that is written."""
-        self._state[key] = value
+    # State ----------------------------------------------------------------------
 
-    def take_state(self) -> dict[str, Any]:
-        """What :meth:`keep_state` was given since; once."""
-        state, self._state = self._state, {}
-        return state
+    def keep_state(self, key: str, value: Any) -> None:
+        """A key of the session state, stored with the next event or, if none comes, alone."""
+        self._state[key] = value
+        if self.session is not None:
+            self.session.state[key] = value
+        self.on_ready()
 
     @property
-    def has_state(self) -> bool:
-        """Whether a key of the state waits for an event."""
-        return bool(self._state)
+    def state(self) -> dict[str, Any]:
+        """What :meth:`keep_state` was given and is not stored."""
+        return dict(self._state)
+
+    def state_written(self, state: Mapping[str, Any]) -> None:
+        """This is stored; what was kept meanwhile under the same keys is not."""
+        for key, value in state.items():
+            if self._state.get(key) is value:
+                del self._state[key]
+
+    def add_state_event(self) -> None:
+        """A place for the state alone."""
+        last = self.last_event
+        event = Event(
+            author=self.agent if last is None else last.author,
+            invocation_id="" if last is None else last.invocation_id,
+            branch=None if last is None else last.branch,
+        )
+        self.add(event, is_known=True)
+
+    def covered(self) -> tuple[str, ...]:
+        """The ids of the newest events up to the agent's last, the newest first.
+
+        What the user said after it the model need not have known when it gave a handle.
+        """
+        if self.session is None:
+            return ()
+        told = [event for event in reversed(self.session.events) if has_words(event)]
+        while told and told[0].author == "user":
+            del told[0]
+        return tuple(event.id for event in told[:_COVERED])
+
+    # Writing --------------------------------------------------------------------
 
     def head(self) -> Place | None:
         """The place to be written next; None if there is none, or if it is held."""
@@ -105,8 +142,17 @@ class SessionJournal:
         """The events that are not stored, in order; of held ones what is known of them now."""
         return [place.event for place in self._places if not place.is_dropped]
 
+    def owes_state(self) -> bool:
+        """Whether there is a state to be stored, and no event that will take it along."""
+        return bool(self._state) and not self.pending()
+
+    def is_empty(self) -> bool:
+        """Whether all is stored."""
+        return not self._state and not self.pending()
+
     def clear(self) -> int:
         """Forget what was to be written; returns how many events that were."""
         count = len(self.pending())
         self._places.clear()
+        self._state.clear()
         return count

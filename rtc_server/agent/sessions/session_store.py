@@ -15,6 +15,8 @@ from google.adk.sessions.session import Session
 from google.genai import types
 
 from ...errors import AgentUnreachable, BadRequest
+from .stored_events import has_words
+from .written_behind_sessions import WrittenBehindSessions
 
 __all__ = ["SessionStore", "StoredSession"]
 
@@ -92,26 +94,30 @@ class SessionStore:
 
         Errors of the service are raised.
         """
-        session = await self._get(user_id, session_id)
+        session = await self.read(user_id, session_id)
         return session is not None and any(_is_agents_word(one) for one in session.events)
 
-    async def close_open_turn(
-        self, user_id: str, session_id: str, agent_name: str
-    ) -> Session | None:
+    async def read(self, user_id: str, session_id: str) -> Session | None:
+        """The session, whole; errors of the service are raised."""
+        return await self.service.get_session(
+            app_name=self.app_name, user_id=user_id, session_id=session_id
+        )
+
+    def others_wrote(self, user_id: str, session_id: str) -> bool:
+        """Whether another server has written to the session since its call read it."""
+        key = (self.app_name, user_id, session_id)
+        service = self.service
+        return isinstance(service, WrittenBehindSessions) and service.others_wrote(key)
+
+    async def close_open_turn(self, session: Session, agent_name: str) -> None:
         """Let the history end with the agent's word, if it ends with the user's.
 
         A live model is given the history when it connects, and would answer a last turn
         of the user that nobody waits for any more.  Errors of the service are raised.
-
-        Returns:
-            The session as it is then.
         """
-        session = await self._get(user_id, session_id)
-        if session is None:
-            return None
-        spoken = [event for event in session.events if _has_words(event)]
+        spoken = [event for event in session.events if has_words(event)]
         if not spoken or not _is_users(spoken[-1]):
-            return session
+            return
         await self.service.append_event(
             session,
             Event(
@@ -120,7 +126,6 @@ class SessionStore:
                 content=types.Content(role="model", parts=[types.Part(text=CUT_OFF)]),
             ),
         )
-        return session
 
     async def _exists(self, user_id: str, session_id: str) -> bool:
         session = await self.service.get_session(
@@ -130,11 +135,6 @@ class SessionStore:
             config=GetSessionConfig(num_recent_events=0),
         )
         return session is not None
-
-    async def _get(self, user_id: str, session_id: str) -> Session | None:
-        return await self.service.get_session(
-            app_name=self.app_name, user_id=user_id, session_id=session_id
-        )
 
     async def _create(self, user_id: str, session_id: str) -> bool:
         """Whether it was made; False if another call made it meanwhile."""
@@ -162,11 +162,3 @@ def _is_agents_word(event: Event) -> bool:
     if event.output_transcription is not None:
         said.append(event.output_transcription.text or "")
     return any(one.strip() and one != CUT_OFF for one in said)
-
-
-def _has_words(event: Event) -> bool:
-    """Whether ADK tells a model of it: content, or a transcript of either side."""
-    if event.content is not None and event.content.parts:
-        return True
-    transcripts = (event.input_transcription, event.output_transcription)
-    return any(one is not None and one.text for one in transcripts)

@@ -12,7 +12,7 @@ from google.adk.sessions.database_session_service import DatabaseSessionService
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.sessions.sqlite_session_service import SqliteSessionService
 
-from rtc_server.agent.sessions.adk_services import open_services, shown_url
+from rtc_server.agent.sessions.adk_services import _engine_options, open_services, shown_url
 from rtc_server.errors import ConfigurationError
 from rtc_server.settings import Settings
 
@@ -87,3 +87,22 @@ def test_settings_that_are_printed_show_no_url() -> None:
         session_db="SENTINEL", memory_service="SENTINEL", artifact_service="SENTINEL"
     )
     assert "SENTINEL" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_hidden"),
+    [
+        ("sqlite+aiosqlite:///a.db", True),
+        ("postgresql+asyncpg://h/n", True),
+        ("mysql+aiomysql://h/n", True),
+        ("oracle+oracledb://h/n", True),
+        ("mssql+aioodbc://h/n", True),
+        ("sqlite:///a.db", False),
+        ("memory://", False),
+        ("agentengine://1", False),
+        ("of-an-agent-s-own://x", False),
+    ],
+)
+def test_no_engine_of_sqlalchemy_says_what_was_to_be_stored(url: str, is_hidden: bool) -> None:
+    """Other services do not know the option, and may refuse it."""
+    assert _engine_options(url).get("hide_parameters", False) is is_hidden

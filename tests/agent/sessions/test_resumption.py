@@ -26,8 +26,13 @@ class Kept:
         self.state: dict[str, Any] = {}
         self.sub = LlmAgent(name="sub", model=ScriptedLlm(model="other"))
         root = LlmAgent(name="root", model=ScriptedLlm(model=model), sub_agents=[self.sub])
+        self.covered: tuple[str, ...] = ()
         self.resumption = Resumption(
-            root, first_agent="root", keep=self.state.__setitem__, clock=lambda: now
+            root,
+            first_agent="root",
+            keep=self.state.__setitem__,
+            covered=lambda: self.covered,
+            clock=lambda: now,
         )
 
     def session(self, *authors: str) -> Session:
@@ -59,6 +64,33 @@ def test_the_newest_handle_is_kept_and_gone_on_with() -> None:
     assert set(first.state) == {STATE_KEY}
     assert taken_up(first.session("user", "root"), now=NOW + 10) == "two"
     assert taken_up(first.session()) == "two"
+
+
+def said(event_id: str, author: str = "root") -> Event:
+    words = types.Content(role="model", parts=[types.Part(text="words")])
+    return Event(id=event_id, author=author, invocation_id="run", content=words)
+
+
+@pytest.mark.parametrize(
+    ("history", "is_taken_up"),
+    [
+        (("a", "b"), True),
+        (("a",), True),  # of "b" nothing was heard
+        (("a", "b", "c"), False),  # said since, here or on another server
+        (("c",), False),
+        ((), True),
+    ],
+)
+def test_a_handle_is_gone_on_with_only_where_the_history_ends_with_what_it_covers(
+    history: tuple[str, ...], is_taken_up: bool
+) -> None:
+    first = Kept()
+    first.covered = ("b", "a")
+    first.resumption.take(update("one"))
+    session = first.session()
+    session.events = [said(one) for one in history]
+    session.events.append(Event(author="root", invocation_id="run", turn_complete=True))
+    assert taken_up(session) == ("one" if is_taken_up else None)
 
 
 @pytest.mark.parametrize("empty", [None, ""])

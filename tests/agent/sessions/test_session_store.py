@@ -120,9 +120,8 @@ async def history_after_closing(*events: Event) -> list[str]:
     assert session is not None
     for event in events:
         await store.service.append_event(session, event)
-    closed = await store.close_open_turn("user", "s", "first")
-    assert closed is not None
-    return [f"{one.author}: {words_of(one)}" for one in closed.events]
+    await store.close_open_turn(session, "first")
+    return [f"{one.author}: {words_of(one)}" for one in session.events]
 
 
 def words_of(event: Event) -> str:

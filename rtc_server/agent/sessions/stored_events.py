@@ -1,0 +1,70 @@
+"""Which of ADK's events are worth a row, and what is stored of one; plain code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.adk.events.event import Event
+from google.adk.sessions.session import Session
+from google.genai import types
+
+__all__ = ["as_stored", "has_words", "is_worth_a_row", "tell_speech_as_text"]
+
+_OF_NO_WORTH = frozenset(
+    {
+        # Who and when.
+        "id", "author", "branch", "invocation_id", "isolation_scope", "node_info", "timestamp",
+        # The course of a live connection, which says nothing without words.
+        "finish_reason", "go_away", "interaction_status", "interrupted",
+        "live_session_id", "live_session_resumption_update", "model_version", "partial",
+        "turn_complete", "turn_complete_reason", "usage_metadata", "voice_activity",
+        # Without words; and ADK's marks of what is in the content.
+        "content", "input_transcription", "long_running_tool_ids", "output_transcription",
+    }
+)  # fmt: skip
+
+
+def is_worth_a_row(event: Event) -> bool:
+    """Whether ``event`` says, does or reports something: what is unknown here is kept."""
+    if has_words(event):
+        return True
+    left = event.model_dump(
+        exclude=set(_OF_NO_WORTH), exclude_none=True, exclude_defaults=True, warnings=False
+    )
+    return any(_is_something(value) for value in left.values())
+
+
+def _is_something(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_is_something(one) for one in value.values())
+    return value is not None and value not in ("", [], ())
+
+
+def as_stored(event: Event, state: dict[str, Any]) -> Event:
+    """``event`` for the service: with further keys of state, without the model's handle."""
+    update: dict[str, Any] = {"live_session_resumption_update": None}
+    if state:
+        delta = {**event.actions.state_delta, **state}
+        update["actions"] = event.actions.model_copy(update={"state_delta": delta})
+    return event.model_copy(update=update)
+
+
+def has_words(event: Event) -> bool:
+    """Whether ADK tells a model of it: content, or a transcript of either side."""
+    if event.content is not None and event.content.parts:
+        return True
+    transcripts = (event.input_transcription, event.output_transcription)
+    return any(one is not None and one.text for one in transcripts)
+
+
+def tell_speech_as_text(session: Session) -> None:
+    """Gives events with a transcript alone a content: ADK's memory services read nothing else."""
+    for event in session.events:
+        if event.content is not None:
+            continue
+        for role, transcript in (
+            ("user", event.input_transcription),
+            ("model", event.output_transcription),
+        ):
+            if transcript is not None and transcript.text:
+                event.content = types.Content(role=role, parts=[types.Part(text=transcript.text)])
