@@ -28,6 +28,7 @@ from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.models.circuit_breaker import BreakerRules
 from rtc_server.errors import AgentLoadError
 from rtc_server.settings import Settings
+from tests.waiting import until as eventually
 
 from .conftest import FAST, Server, agent_of, serve_agent
 from .scripted_llm import (
@@ -269,6 +270,29 @@ async def test_call_goes_back_between_two_answers_when_the_model_is_well_again()
         live.send_text("three")
         assert texts(await until(live, ModelTurnComplete)) == "You said: three"
     assert text_of(llm.connections[-1].history[-1]) == "You said: two"
+
+
+async def test_callers_on_the_fallback_find_out_that_the_model_is_back() -> None:
+    """One of them tries it between two answers, although no new call comes and no minute passes."""
+    llm = Outage(scripts=[echo_text])
+    down = 'rtc_agent_model_down{model="scripted"}'
+    async with (
+        serve_agent(agent_of(llm), settings=WITH_FALLBACK, breaker=replace(QUICK, failures=2)) as (
+            server
+        ),
+        many_calls(server, 2) as calls,
+    ):
+        for live in calls:
+            await until(live, ModelBack)
+        assert server.metric(down) == 1
+        llm.is_away = False
+        await asyncio.sleep(QUICK.max_pause_s)  # until somebody is to try
+        calls[0].send_text("hello")
+        assert texts(await until(calls[0], ModelTurnComplete)) == "You said: hello"
+        assert (await until(calls[0], ModelBack))[-1] == ModelBack("scripted")
+        await eventually(lambda: server.metric(down) == 0)
+        calls[0].send_text("again")
+        assert texts(await until(calls[0], ModelTurnComplete)) == "You said: again"
 
 
 async def test_new_calls_ask_the_fallback_at_once_while_the_model_is_down() -> None:
