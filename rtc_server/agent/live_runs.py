@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from google.adk.models.base_llm import BaseLlm
 from google.genai import types
@@ -21,10 +21,7 @@ from .answer_picture import fit_for_message
 from .event_queue import EventQueue
 from .failure_log import log_failure
 from .failures import (
-    ASK_AGAIN,
-    ASKED_AGAIN,
     ENDED,
-    GAVE_UP,
     LOST,
     POLICY_VIOLATION,
     RECONNECTED,
@@ -58,7 +55,7 @@ from .live_events import (
 )
 from .live_input import LiveInput
 from .live_run_config import LiveOptions
-from .lost_turn import OpenTurn
+from .lost_answers import LostAnswers
 from .models.agent_models import AgentModels
 from .models.model_connections import observing
 from .models.model_link import LinkState, ModelLink
@@ -172,7 +169,14 @@ class LiveRuns:
         self._retry = retry
         self._count = RetryCount(retry)
         self._session_wait = SessionWait(retry)
-        self._turn = OpenTurn()
+        self._lost = LostAnswers(
+            live_input,
+            self._count,
+            asks_again=terms.ask_again,
+            emit=events.put,
+            metrics=metrics,
+            now=now,
+        )
         self._mapper = self._new_mapper(link.models)
         self._is_interrupted_ahead = False
         self._task_ended = False
@@ -187,19 +191,19 @@ class LiveRuns:
 
     def typed(self, text: str) -> None:
         """The user has typed a turn."""
-        self._turn.typed(text, self._now())
+        self._lost.turn.typed(text, self._now())
 
     def withdrawn(self) -> None:
         """The user wants no answer to what was asked so far."""
-        self._turn = OpenTurn()
+        self._lost.forget()
 
     def prompted(self, text: str, *, again: bool) -> None:
         """A turn that is nobody's was put; ``again``: it is put once more if it is lost."""
-        self._turn.prompted(text, again=again)
+        self._lost.turn.prompted(text, again=again)
 
     def renew(self, prompt: str | None = None) -> None:
         """End the run that goes on; the next one starts at once, and is given ``prompt``."""
-        self._turn = OpenTurn()
+        self._lost.forget()
         self._watch.end(Renewed(prompt))
 
     # The task -----------------------------------------------------------------
@@ -250,17 +254,16 @@ class LiveRuns:
     def _tells_history_instead(self) -> bool:
         """Whether nothing is lost by a handle that the model did not take; then nobody is told."""
         self._log.info("the model does not go on with its session; it is told the history")
-        if self._loses_something():
+        if self._loses_something:
             return False
         self._link.state = LinkState.CONNECTING
         self._input.queue.start_over()
-        self._prompt_again()
+        self._lost.prompt_again()
         return True
 
+    @property
     def _loses_something(self) -> bool:
-        """Whether an answer is lost with the connection; what waits for the next one is not."""
-        is_owed = self._turn.is_open(self._now()) and not self._input.queue.has_text
-        return self._mapper.is_answering or is_owed
+        return self._lost.is_anything(is_answering=self._mapper.is_answering)
 
     def _start_over(self, why: ModelChanged | Renewed) -> None:
         """The run was ended on purpose; nobody is told, and the next one starts at once."""
@@ -268,7 +271,7 @@ class LiveRuns:
         self._count.nothing_came()
         if isinstance(why, Renewed):
             self._link.showed_no_life()
-            self._put_prompt(why.prompt)
+            self._lost.put_prompt(why.prompt)
         self._choose_model()
         self._metrics.agent_reconnects.inc()
 
@@ -287,15 +290,12 @@ class LiveRuns:
             self._resumption.drop()  # it did not help; the history is told anew instead
         self._metrics.agent_errors.labels(failure.code).inc()
         changes = self._link.failed()
-        if isinstance(error, HeldTooLong) or self._count.patience_s(self._now()) <= 0:
-            return await self._give_up(UNREACHABLE)
-        if self._count.is_exhausted:
-            return await self._give_up(failure)
-        is_lost = self._loses_something()
-        if is_lost or (not self._count.is_told and not self._is_first):
-            await self._tell_lost(failure)
-        else:
-            self._prompt_again()
+        is_too_long = isinstance(error, HeldTooLong) or self._count.patience_s(self._now()) <= 0
+        if is_too_long or self._count.is_exhausted:
+            self._mapper.reset()
+            await self._lost.give_up(UNREACHABLE.code if is_too_long else failure.code)
+            return False
+        await self._settle(failure)
         self._mapper.reset()
         self._choose_model()
         if not changes:
@@ -308,10 +308,13 @@ class LiveRuns:
         """The model was there, and has failed once: the next connection may be a good one."""
         return self._is_proved and self._count.failures == 1
 
-    async def _give_up(self, failure: Failure) -> Literal[False]:
-        self._mapper.reset()
-        await self._emit(AgentFailed(failure.code, GAVE_UP, retryable=False))
-        return False
+    async def _settle(self, failure: Failure, *, nothing_lost: Failure | None = None) -> None:
+        await self._lost.settle(
+            failure,
+            is_answering=self._mapper.is_answering,
+            is_first=self._is_first,
+            nothing_lost=nothing_lost,
+        )
 
     async def _wait_for_session(self) -> bool:
         """Tells once that the session cannot be read, and waits; False if for too long."""
@@ -320,56 +323,13 @@ class LiveRuns:
         self._log.warning("the session of the call cannot be read")
         self._metrics.agent_errors.labels(code).inc()
         if not goes_on:
-            await self._emit(AgentFailed(code, GAVE_UP, retryable=False))
+            await self._lost.give_up(code)
         elif not self._session_wait.is_told:
             await self._emit(AgentFailed(code, message, retryable=True, keeps_question=True))
-        self._prompt_again()
+        self._lost.prompt_again()
         if goes_on:
             await self._pause(self._session_wait.delay_s())
         return goes_on
-
-    async def _tell_lost(self, failure: Failure) -> None:
-        """The failure, and what becomes of the user's turn; once in a row, if nothing is lost."""
-        now = self._now()
-        is_answering_user = self._mapper.is_answering and not self._turn.is_prompted
-        is_asked = is_answering_user or self._turn.is_open(now)
-        self._count.is_told = True
-        if self._input.queue.has_text:
-            await self._emit(
-                AgentFailed(failure.code, failure.told(), retryable=True, keeps_question=True)
-            )
-            return
-        prompts_again = not is_asked and self._prompt_again()
-        words = self._turn.lose(now) if self._terms.ask_again and is_asked else None
-        if words is not None:
-            self._metrics.asked_again.inc()
-            self._input.ask_again(words)
-        elif not prompts_again:
-            self._turn = OpenTurn()
-        advice = ASKED_AGAIN if words is not None else ASK_AGAIN if is_asked else ""
-        await self._emit(
-            AgentFailed(
-                failure.code,
-                failure.told(advice),
-                retryable=True,
-                asks_again=words is not None,
-                prompts_again=prompts_again,
-                at=now,
-            )
-        )
-
-    def _prompt_again(self) -> bool:
-        """Put a prompt that was lost with the connection once more; whether there is one."""
-        if self._input.queue.has_text:
-            return False  # it has not been lost, or the user has said something since
-        return self._put_prompt(self._turn.lose_prompt())
-
-    def _put_prompt(self, prompt: str | None) -> bool:
-        if prompt is None:
-            return False
-        self._input.ask_again(prompt)
-        self._turn.prompted(prompt, again=False)
-        return True
 
     async def _run(self) -> None:
         await self._begin_with_session()
@@ -440,17 +400,17 @@ class LiveRuns:
         elif isinstance(event, _OUTPUT):
             self._task_ended = False
             self._count.output()
-            self._turn.output(self._now(), tool=isinstance(event, ToolCalled))
+            self._lost.turn.output(self._now(), tool=isinstance(event, ToolCalled))
         elif isinstance(event, _END_OF_ANSWER):
             if self._count.answer_is_over():
                 self._link.progressed()
             if isinstance(event, ModelInterrupted):
                 self._is_interrupted_ahead = False
-                self._turn.interrupted(self._now())
+                self._lost.turn.interrupted(self._now())
             elif not self._mapper.is_answering:
-                self._turn.completed()
+                self._lost.turn.completed()
         elif isinstance(event, UserTranscript):
-            self._turn.heard(event.text, self._now())
+            self._lost.turn.heard(event.text, self._now())
         elif isinstance(event, AgentFailed):
             self._count.nothing_came()
             self._metrics.agent_errors.labels(event.code).inc()
@@ -511,12 +471,7 @@ class LiveRuns:
         self._metrics.agent_reconnects.inc()
         self._count.failed(self._now(), waits=True)
         await self._link.tell_away()
-        if self._loses_something():
-            await self._tell_lost(RECONNECTED)  # the rest never comes
-        elif not self._count.is_told and not self._is_first:
-            await self._tell_lost(LOST)
-        else:
-            self._prompt_again()
+        await self._settle(RECONNECTED, nothing_lost=LOST)  # the rest never comes
         self._mapper.reset()
         if self._count.is_long:
             raise RedialLimit
