@@ -17,6 +17,8 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
+from tests.waiting import until
+
 __all__ = ["PostgresProcess"]
 
 _PASSWORD = "SENTINEL-of-the-database"
@@ -78,6 +80,19 @@ class PostgresProcess:
             async with connection.transaction():
                 await connection.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
                 yield
+        finally:
+            await connection.close()
+
+    async def until_waited_for(self) -> None:
+        """Wait until somebody waits for a lock: a write is on its way."""
+        connection = await asyncpg.connect(self.url)
+
+        async def is_waited_for() -> bool:
+            query = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
+            return bool(await connection.fetchval(query))
+
+        try:
+            await until(is_waited_for)
         finally:
             await connection.close()
 

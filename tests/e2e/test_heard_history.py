@@ -15,6 +15,7 @@ from google.adk.sessions.sqlite_session_service import SqliteSessionService
 
 from rtc_server.settings import Settings
 from tests.agent.scripted_llm import ScriptedLlm
+from tests.e2e.gemini import MODELS, gemini_server
 from tests.e2e.reading_model import WORDS, Received, reader
 from tests.e2e.server import Caller, Server
 from tests.peer.rtc_client import RtcClient
@@ -149,6 +150,59 @@ async def test_speaking_over_an_answer_at_any_of_ten_moments_leaves_what_was_hea
         for n in range(len(MOMENTS)):
             call.check(n)
         await check_session(database, call)
+
+
+@pytest.mark.deadline(120)
+async def test_typing_over_an_answer_at_any_of_ten_moments_leaves_what_was_heard(
+    tmp_path: Path,
+) -> None:
+    """The model is told of the text alone, and answers it."""
+    database = tmp_path / "s.db"
+    llm = ScriptedLlm(scripts=[reader(finishes=False)])
+    async with Server.running(llm, settings_with(database)) as server:
+        async with server.call() as caller:
+            call = Heard(caller)
+            caller.client.send({"type": "text", "data": "read"})
+            for moment in MOMENTS:
+                await call.until_heard(moment)
+                caller.client.send({"type": "text", "data": "read"})
+                await call.take_turn()
+            await call.until_heard(1)
+        for n in range(len(MOMENTS)):
+            call.check(n)
+        await check_session(database, call)
+
+
+@pytest.mark.deadline(120)
+@pytest.mark.filterwarnings("ignore:The `session.send` method is deprecated")  # by ADK, for text
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+async def test_a_gemini_model_that_is_interrupted_is_remembered_as_far_as_it_was_heard(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By voice, over Google's client: its own session knows more, the history does not."""
+    database = tmp_path / "s.db"
+    settings = settings_with(database)
+    async with gemini_server(tmp_path, monkeypatch, model=model, settings=settings) as (server, _):
+        async with server.call() as caller:
+            call = Heard(caller)
+            for moment in (10, 40, 90):
+                caller.client.send({"type": "text", "data": "count to 40"})
+                await call.until_heard(moment)
+                await caller.ask_aloud()
+                turn = await caller.client.next_message("turn", 20)
+                assert turn["interrupted"] is True
+                call.turns.append(turn)
+                words = turn["heard_text"].split()
+                assert words == [str(n + 1) for n in range(len(words))]
+                assert len(words) < 40
+                await caller.client.next_message("turn", 20)  # the answer to what was spoken
+                call.first = len(caller.client.packets)
+        service = SqliteSessionService(str(database))
+        session = await service.get_session(
+            app_name="scripted", user_id="user", session_id=call.session_id
+        )
+        counted = [one for one in spoken_by_agent(session) if one[:1].isdigit()]
+        assert counted == [one["heard_text"] for one in call.turns if one["heard_text"]]
 
 
 async def test_a_call_that_ends_in_an_answer_leaves_what_was_heard_of_it(tmp_path: Path) -> None:

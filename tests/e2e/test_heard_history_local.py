@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import partial
 from pathlib import Path
@@ -17,15 +18,27 @@ from tests.local_agent.sounds import resample, silence
 from tests.peer.rtc_client import RATE, RtcClient
 from tests.waiting import until
 
-MOMENTS = (45, 110, 190, 280)
+MOMENTS = (20, 35, 50, 70, 90, 110, 130, 150)
 """Packets of sound, of 20 ms, after which a story is interrupted."""
 
 TOLERANCE = 2
 """Words; the voice is given sentences, over which the words are spread evenly."""
 
+MISHEARD = 0.25
+"""Of the words of an answer that was cut off anywhere, the ear may mishear so many."""
+
 
 def words(text: str) -> list[str]:
     return re.findall(r"[a-z']+", text.lower())
+
+
+def is_beginning(told: list[str], heard: list[str]) -> bool:
+    """Whether both are the same words from the first on, but for a few at the end."""
+    longest = min(len(told), len(heard))
+    same = difflib.SequenceMatcher(None, told[:longest], heard[:longest], autojunk=False)
+    matching = sum(one.size for one in same.get_matching_blocks())
+    wrong = longest - matching
+    return abs(len(told) - len(heard)) <= TOLERANCE and wrong <= max(1, MISHEARD * longest)
 
 
 def has_heard(client: RtcClient, first: int, packets: int) -> bool:
@@ -34,7 +47,7 @@ def has_heard(client: RtcClient, first: int, packets: int) -> bool:
 
 @pytest.mark.deadline(150)
 async def test_an_interrupted_story_is_remembered_as_far_as_it_was_heard(tmp_path: Path) -> None:
-    """Within two words at each moment, in the session and in what the caller is told."""
+    """Word for word, within two at the end, at eight moments; in the session and for the caller."""
     database = tmp_path / "s.db"
     settings = Settings(port=0, agent="local", session_db=f"sqlite:///{database}")
     told: list[str] = []
@@ -63,7 +76,7 @@ async def test_an_interrupted_story_is_remembered_as_far_as_it_was_heard(tmp_pat
                 told.append(turn["heard_text"])
                 pcm = resample(client.pcm()[heard_before:], RATE)
                 heard = await shared_models().recogniser.transcribe(pcm + silence(0.5))
-                assert abs(len(words(heard)) - len(words(turn["heard_text"]))) <= TOLERANCE, (
+                assert is_beginning(words(turn["heard_text"]), words(heard)), (
                     heard,
                     turn["heard_text"],
                 )

@@ -90,7 +90,7 @@ async def test_a_conversation_goes_on_after_the_server_was_killed(
 async def test_the_embedded_agent_still_knows_what_was_said(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was killed in the middle of an answer: that one is lost, and no other."""
+    """All of it is in the history that it is told."""
     async with server_on(database, monkeypatch, "local") as server:
         async with call(server) as client:
             assert "68" in await ask(client, "What is 17 times 4?")
@@ -129,7 +129,7 @@ async def test_another_server_on_the_same_database_goes_on(
 
 
 async def test_workers_share_a_database(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They make its tables at once; a worker that was killed is replaced by one that knows."""
+    """They make its tables at once, and the next call of a session knows."""
     async with server_on(database, monkeypatch, REMEMBERING, "--workers", "2") as server:
         async with call(server) as client:
             assert await ask(client, "one") == "I was told: one"
