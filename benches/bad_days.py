@@ -39,7 +39,6 @@ from .bad_day_callers import Callers, Report
 from .growth import MOST_DESCRIPTORS, MOST_THREADS
 from .machine import describe_machine
 from .process_usage import usage_of
-from .session_weight import event_kb
 from .weighed_server import Weight, weigh
 
 __all__ = ["Footprint", "broken_by_reconnects", "most_in", "most_in_outages"]
@@ -111,11 +110,11 @@ def broken_by_reconnects(times: Sequence[float], rules: BreakerRules) -> list[st
     return broken
 
 
-def growth(weights: Sequence[Weight], event_kb: float) -> tuple[float, float]:
+def growth(weights: Sequence[Weight]) -> tuple[float, float]:
     """MB a minute from the first weight to the last, and how much of it is history."""
     first, last = weights[0], weights[-1]
     minutes = (last.at - first.at) / 60
-    history_mb = (last.events - first.events) * event_kb / 1024
+    history_mb = last.events_mb - first.events_mb
     return (last.resident_mb - first.resident_mb) / minutes, history_mb / minutes
 
 
@@ -282,7 +281,7 @@ def _active_calls(url: str) -> int:
     return -1
 
 
-def judge(run: Run, event_kb: float) -> tuple[dict[str, Any], list[str]]:
+def judge(run: Run) -> tuple[dict[str, Any], list[str]]:
     """The figures, and the promises that were broken."""
     broken = list(run.report.broken)
     attempts = run.stand_in["attempted_at"]
@@ -300,7 +299,7 @@ def judge(run: Run, event_kb: float) -> tuple[dict[str, Any], list[str]]:
         broken.append(f"{figures['descriptors_left']} descriptors are left")
     if figures["threads_left"] > MOST_THREADS:
         broken.append(f"{figures['threads_left']} threads are left")
-    mb, history_mb = growth(run.weights, event_kb)
+    mb, history_mb = growth(run.weights)
     figures |= {
         "mb_a_minute": round(mb, 2),
         "history_mb_a_minute": round(history_mb, 2),
@@ -334,7 +333,7 @@ def main() -> int:
         ):
             run = asyncio.run(live_through(url, pid, weight, options))
     run.stand_in = api.report
-    figures, broken = judge(run, event_kb())
+    figures, broken = judge(run)
     result = {
         "taken_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": describe_machine(),

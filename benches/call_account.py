@@ -49,6 +49,8 @@ class Turn:
     is_aloud: bool = False
     outcome: Outcome | None = None
     was_cut: bool = False
+    was_withdrawn: bool = False
+    """It was cut while the agent did not say that it had heard it: nothing is owed to it."""
     silent_s: float = 0.0
     """The longest time in it without a sign."""
 
@@ -106,6 +108,7 @@ class CallAccount:
         """The caller interrupts the answer."""
         if self._open is not None:
             self._open.was_cut = True
+            self._open.was_withdrawn = self._state == "listening"
             self._recent.append("interrupts")
 
     def on_audio(self, now: float) -> None:
@@ -152,7 +155,10 @@ class CallAccount:
             self._sign(now)
             # What is said while the model is away is dropped; the caller was told that it is.
             was_told = turn.is_aloud and (self._was_away or self._error_at is not None)
-            self._settle(Outcome.LOST if was_told else Outcome.SILENT)
+            if turn.was_withdrawn:
+                self._settle(Outcome.CUT)
+            else:
+                self._settle(Outcome.LOST if was_told else Outcome.SILENT)
 
     def _on_error(self, message: Mapping[str, Any], now: float) -> None:
         self.errors[str(message["code"])] += 1

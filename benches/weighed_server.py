@@ -15,8 +15,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from google.adk.events.event import Event
 
@@ -24,9 +26,12 @@ from rtc_server.cli import main
 
 from .process_usage import usage_of
 
-__all__ = ["Weight", "weigh"]
+__all__ = ["Weight", "held_bytes", "weigh"]
 
 _TIMEOUT_S = 30.0
+
+_GRAIN_BYTES = 16  # Python's allocator rounds up to it
+_CODE = (type, ModuleType, FunctionType, BuiltinFunctionType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Weight:
     resident_mb: float
     events: int
     """Of ADK, in the histories of all sessions."""
+    events_mb: float
+    """What these hold, by the sizes of all objects that hang on them."""
 
 
 def weigh(pid: int, file: Path) -> Weight:
@@ -55,11 +62,27 @@ def _weigh_this(file: Path) -> None:
     for _ in range(2):
         gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    events = sum(type(one) is Event for one in gc.get_objects())
     mb = usage_of(os.getpid()).resident_bytes / 2**20
+    events = [one for one in gc.get_objects() if type(one) is Event]
+    weight = Weight(time.monotonic(), mb, len(events), held_bytes(events) / 2**20)
     written = file.with_suffix(".new")
-    written.write_text(json.dumps(asdict(Weight(time.monotonic(), mb, events))))
+    written.write_text(json.dumps(asdict(weight)))
     written.rename(file)
+
+
+def held_bytes(roots: Iterable[object]) -> int:
+    """The size of these objects and of all that hangs on them, each once; no code, no classes."""
+    seen: set[int] = set()
+    todo = list(roots)
+    total = 0
+    while todo:
+        one = todo.pop()
+        if id(one) in seen or isinstance(one, _CODE):
+            continue
+        seen.add(id(one))
+        total += -(-sys.getsizeof(one) // _GRAIN_BYTES) * _GRAIN_BYTES
+        todo.extend(gc.get_referents(one))
+    return total
 
 
 if __name__ == "__main__":

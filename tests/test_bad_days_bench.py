@@ -8,7 +8,7 @@ import pytest
 
 from benches.bad_days import broken_by_reconnects, growth, most_in, most_in_outages
 from benches.call_account import WORD_S, CallAccount, Outcome
-from benches.weighed_server import Weight
+from benches.weighed_server import Weight, held_bytes
 from rtc_server.agent.models.circuit_breaker import BreakerRules
 
 PATIENCE_S = 10.0
@@ -99,6 +99,17 @@ def test_silence_beyond_the_watchdogs_time_is_a_broken_promise() -> None:
     assert account.turns[0].silent_s == pytest.approx(10.1)
 
 
+def test_a_question_that_is_withdrawn_before_it_was_heard_is_cut() -> None:
+    """One that is cut while the agent thinks is owed a word."""
+    account = books(cut=True)
+    account.tick(11.0)
+    assert account.turns[0].outcome is Outcome.CUT
+    account = books({"type": "state", "state": "thinking"})
+    account.cut()
+    account.tick(12.0)
+    assert account.turns[0].outcome is Outcome.SILENT
+
+
 def test_a_call_that_ends_says_why_or_breaks_a_promise() -> None:
     told = books(error("agent_unreachable", retryable=False))
     told.on_end(2.0)
@@ -123,6 +134,17 @@ def test_the_most_connections_in_a_window_are_held_to_the_cap() -> None:
     assert len(broken_by_reconnects([*times, 6.0, 6.0], rules)) == 1
 
 
-def test_growth_is_that_of_weights_and_the_events_between_them_are_history() -> None:
-    weights = [Weight(0.0, 100.0, 0), Weight(60.0, 150.0, 512), Weight(120.0, 110.0, 1024)]
-    assert growth(weights, event_kb=2.0) == (5.0, 1.0)
+def test_growth_is_that_of_weights_and_what_events_hold_is_history() -> None:
+    weights = [
+        Weight(0.0, 100.0, 0, 1.0),
+        Weight(60.0, 150.0, 500, 2.0),
+        Weight(120.0, 110.0, 1000, 3.0),
+    ]
+    assert growth(weights) == (5.0, 1.0)
+
+
+def test_what_hangs_on_an_object_is_weighed_once() -> None:
+    """Lists in two places, and no class."""
+    shared = [bytes(100_000)]
+    assert 100_000 <= held_bytes([{"a": shared}, {"b": shared}]) < 102_000
+    assert held_bytes([dict, held_bytes]) == 0

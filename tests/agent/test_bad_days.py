@@ -158,7 +158,7 @@ async def test_call_that_waits_too_long_for_the_model_ends_with_a_word() -> None
     """It is told, and its last event is that."""
     llm = Outage(scripts=[echo_text])
     short = replace(PATIENT, patience_s=0.3)
-    forever = replace(QUICK, first_pause_s=60.0, max_pause_s=60.0)
+    forever = replace(QUICK, first_pause_s=60.0, early_pause_s=60.0, max_pause_s=60.0)
     async with (
         serve_agent(agent_of(llm), retry=short, breaker=forever) as server,
         many_calls(server, 3) as calls,
@@ -172,7 +172,7 @@ async def test_call_that_waits_too_long_for_the_model_ends_with_a_word() -> None
 async def test_call_that_waits_can_be_closed_at_once() -> None:
     """No task is left, and whoever waits next is let in (the leak check sees to the first)."""
     llm = Outage(scripts=[echo_text])
-    forever = replace(QUICK, first_pause_s=60.0, max_pause_s=60.0)
+    forever = replace(QUICK, first_pause_s=60.0, early_pause_s=60.0, max_pause_s=60.0)
     async with (
         serve_agent(agent_of(llm), retry=PATIENT, breaker=forever) as server,
         many_calls(server, 3) as calls,
@@ -298,7 +298,7 @@ async def test_callers_on_the_fallback_find_out_that_the_model_is_back() -> None
 async def test_new_calls_ask_the_fallback_at_once_while_the_model_is_down() -> None:
     """They need not find out for themselves."""
     llm = Outage(scripts=[echo_text])
-    forever = replace(QUICK, first_pause_s=60.0, max_pause_s=60.0, failures=2)
+    forever = replace(QUICK, first_pause_s=60.0, early_pause_s=60.0, max_pause_s=60.0, failures=2)
     async with serve_agent(agent_of(llm), settings=WITH_FALLBACK, breaker=forever) as server:
         async with many_calls(server, 2) as calls:
             for live in calls:
