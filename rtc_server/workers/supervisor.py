@@ -40,9 +40,9 @@ COUNTS_PERIOD_S = 10.0
 is not known any more when it crashes."""
 
 STOP_S = 20.0
-"""A worker that was told to stop and has not ended after this long is killed.
+"""A worker that was told to stop is killed after this and ``Limits.drain_s``.
 
-It may store what its calls said for 10 s (``WriteRules.end_s``)."""
+It may store what its calls said for 10 s (``WriteRules.end_s``) or the rest of ``drain_s``."""
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
@@ -80,6 +80,7 @@ class Supervisor:
         self._metrics = metrics
         self._links: dict[int, WorkerLink] = {}
         self._stop = asyncio.Event()
+        self._stop_s = STOP_S + settings.limits.drain_s
         self._opened = [asyncio.Event() for _ in self._configurations]
         self._has_started = False
         self._group = asyncio.TaskGroup()
@@ -165,7 +166,9 @@ class Supervisor:
             if stopping.done() and not life.opened.is_set():
                 process.kill()
             elif not (reading.done() or exited.done()):
-                await asyncio.wait((reading, exited), timeout=STOP_S, return_when="FIRST_COMPLETED")
+                await asyncio.wait(
+                    (reading, exited), timeout=self._stop_s, return_when="FIRST_COMPLETED"
+                )
             # One that hung up has nothing more to do. A grandchild may hold the line open.
             await asyncio.wait((exited,), timeout=PULSE_TIMEOUT_S)
             await asyncio.wait((reading,), timeout=0.2)
