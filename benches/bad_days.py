@@ -228,7 +228,7 @@ async def live_through(url: str, pid: int, weight: Path, options: argparse.Names
     """Warm up, let them all call in rounds, and wait each time until nothing should be left."""
     warm = Callers(url, 4, ANSWER_S + MARGIN_S, seed=options.seed + 1)
     await warm.run(_WARM_UP_S)
-    before = await _settled(url, pid, 0)
+    before = await _settled(url, pid, 0)  # of the first round, in the end
     callers = Callers(
         url,
         options.calls,
@@ -255,6 +255,8 @@ async def live_through(url: str, pid: int, weight: Path, options: argparse.Names
             report = await callers.run(options.seconds / ROUNDS)
             after = await _settled(url, pid, report.turns)
             weights.append(await asyncio.to_thread(weigh, pid, weight))
+            if number == 0:
+                before = after  # pools of threads have grown to what so many calls need
     finally:
         sampling.cancel()
     took_s = time.monotonic() - begun_at

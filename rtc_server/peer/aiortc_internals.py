@@ -31,6 +31,7 @@ __rtcp_task, __rtcp_exited``
 ``._protocols``, ``StunProtocol.local_candidate``     of UDP ports
 ``StunProtocol.datagram_received``,                   datagrams that would end the call;
 ``Connection._queue``                                 the fast path's place
+``TransportSocket._sock`` (of asyncio)                several datagrams at each turn
 ``Connection._nominated``, ``._closing``              selected pair; peer lost or hung up
 ``Connection._check_periodic, ._check_list``          DTLS begins when ICE is through
 ``Connection._query_consent_task``                    no task is left of a quick hang-up
@@ -110,6 +111,9 @@ INITIAL_WINDOW_BYTES = 1024 * 1024
 
 UDP_RECEIVE_BUFFER_BYTES = 256 * 1024
 
+MORE_DATAGRAMS_AT_ONCE = 15
+MAX_DATAGRAM_BYTES = 65536
+
 MAX_SRTP_BYTES = 1500
 """A longer packet of SRTP raises another exception than aiortc expects, and ends the call."""
 
@@ -181,9 +185,31 @@ class _GuardedProtocol(ice.StunProtocol):
     def __init__(self, connection: Connection, take: TakeDatagram | None) -> None:
         super().__init__(connection)
         self._take = take
+        self._socket: socket.socket | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._socket = getattr(transport.get_extra_info("socket"), "_sock", None)
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """One datagram, which asyncio has read, and those that wait behind it.
+
+        asyncio reads one at each turn of the loop.  A loop whose turns take longer than 20 ms
+        would never catch up with a caller who speaks: what he says, his messages and his answers
+        to our checks would come ever later, by many seconds.
+        """
         assert isinstance(data, bytes)
+        self._on_datagram(data, addr)
+        for _ in range(MORE_DATAGRAMS_AT_ONCE):
+            if self._socket is None or self.transport.is_closing():
+                return
+            try:
+                data, addr = self._socket.recvfrom(MAX_DATAGRAM_BYTES)
+            except OSError:  # there is none, or the peer's port is closed
+                return
+            self._on_datagram(data, addr)
+
+    def _on_datagram(self, data: bytes, addr: tuple[Any, ...]) -> None:
         if self._take is not None and self._take(data):
             return
         if not data or (len(data) > MAX_SRTP_BYTES and 127 < data[0] < 192):

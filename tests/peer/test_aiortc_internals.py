@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import socket
 from importlib.metadata import version
 from typing import Any
 
@@ -327,3 +328,26 @@ async def test_audio_that_is_sent_is_not_encoded_by_aiortc() -> None:
         encoder = OpusEncoder(24_000)
         expected = [encoder.encode(frame.pcm) for frame, _ in peer.sink.frames]
         assert [one.payload for one in client.packets] == expected
+
+
+async def test_a_loop_that_turns_slowly_catches_up_with_what_arrived() -> None:
+    """Ten datagrams that wait are read in one turn of the loop, and not in ten."""
+    arrived: list[bytes] = []
+
+    def take(datagram: bytes) -> bool:
+        arrived.append(datagram)
+        return True
+
+    connection = Connection(ice_controlling=False)
+    protocol = await aiortc_internals._bind(connection, "127.0.0.1", None, take)
+    address = protocol.transport.get_extra_info("sockname")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+            for n in range(10):
+                caller.sendto(bytes([n]), address)
+        async with asyncio.timeout(10):
+            while not arrived:  # noqa: ASYNC110 - the test is about turns of the loop
+                await asyncio.sleep(0)
+        assert arrived == [bytes([n]) for n in range(10)]
+    finally:
+        await protocol.close()
