@@ -124,7 +124,7 @@ async def test_a_lone_call_waits_for_a_model_that_is_away_and_is_told_once(
 async def test_a_lone_call_waits_no_longer_than_its_patience(llm: ScriptedLlm) -> None:
     """Whatever the breaker thinks; then it ends with a word."""
     llm.connect_errors = [OSError()] * 10_000
-    rules = replace(FAST, patience_s=0.3)
+    rules = replace(FAST, patience_s=2.0)
     async with serve_agent(agent_of(llm), retry=rules) as server, server.call() as live:
         seen = [event async for event in live.events()]
     assert failures(seen) == [("agent_unreachable", True), ("agent_unreachable", False)]
