@@ -182,7 +182,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
     """A dependency of a dependency may leave without notice."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     requirements = [*project["dependencies"], *project["optional-dependencies"]["local"]]
-    declared = {re.split(r"[<>=~ ]", one)[0].lower() for one in requirements}
+    declared = {re.split(r"[\[<>=~ ]", one)[0].lower() for one in requirements}
     distributions = packages_distributions()
     for name in _imported_packages() - {"rtc_server", "rtc_harness", "google"}:
         owners = {one.lower().replace("_", "-") for one in distributions.get(name, [])}

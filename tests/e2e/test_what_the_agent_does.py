@@ -46,7 +46,7 @@ async def shows_everything(connection: ScriptedConnection) -> None:
     await connection.receive_text()
     source = types.GroundingChunkWeb(uri="https://a.example/", title="A")
     connection.emit(
-        text_piece("Hm", thought=True),
+        text_piece("Hm, let me see", thought=True),
         parts(types.Part(inline_data=types.Blob(data=PICTURE, mime_type="image/png"))),
         parts(types.Part(inline_data=types.Blob(data=b"x", mime_type="video/mp4"))),
         parts(
@@ -106,7 +106,7 @@ async def test_thoughts_stay_in_the_server_where_they_are_not_shown() -> None:
     async with Server.running(llm) as server, server.call(audio=None) as caller:
         await ask(caller, "Show me")
         assert of_type(caller, "thought") == []
-        assert "Hm" not in str(caller.client.messages)
+        assert "let me see" not in str(caller.client.messages)
 
 
 async def test_an_artifact_and_the_progress_of_tools_reach_the_caller() -> None:
