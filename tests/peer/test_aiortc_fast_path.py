@@ -145,8 +145,10 @@ async def test_reports_tell_the_caller_of_what_it_sent_and_is_sent(path: str) ->
         assert stream.packets_lost >= stream.packets_received // 15
         assert stream.jitter < 48 * 20
         assert ours._RTCRtpSender__packet_count >= received  # type: ignore[attr-defined]
+        lost = stream.packets_lost
         media = await peer.connection.stats()
-        assert media["uplink"]["packets_lost"] == stream.packets_lost
+        # The stream goes on while the figures are put together.
+        assert lost <= media["uplink"]["packets_lost"] <= stream.packets_lost
 
 
 def _kinds(owner: RTCRtpReceiver | RTCRtpSender) -> set[str]:
