@@ -87,14 +87,15 @@ class Callers:
         offer_loopback_where_alone()
         self._until = time.monotonic() + seconds
         connector = aiohttp.TCPConnector(force_close=True)
-        watch = asyncio.create_task(self._watch_itself(), name="lateness")
         async with (
             aiohttp.ClientSession(base_url=self.url, connector=connector) as self._http,
             asyncio.TaskGroup() as group,
         ):
-            for number in range(self.calls):
-                group.create_task(self._caller(number), name=f"caller {number}")
-        watch.cancel()
+            watch = group.create_task(self._watch_itself(), name="lateness")
+            async with asyncio.TaskGroup() as callers:
+                for number in range(self.calls):
+                    callers.create_task(self._caller(number), name=f"caller {number}")
+            watch.cancel()
         return self.report()
 
     async def _watch_itself(self) -> None:

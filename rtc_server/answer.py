@@ -50,7 +50,12 @@ class Question:
     @property
     def is_open(self) -> bool:
         """The user has finished a turn that nothing has answered yet."""
-        return (self.text_at is not None or self.endpoint_at is not None) and not self.joined
+        return self.is_put and not self.joined
+
+    @property
+    def is_put(self) -> bool:
+        """The user has finished a turn."""
+        return self.text_at is not None or self.endpoint_at is not None
 
     def is_stale(self, now: float) -> bool:
         """Nothing but noise, as it seems, which the agent did not answer at the time."""

@@ -209,14 +209,12 @@ class Conversation:
         queues = self.rules.text_during_speech == "queue"
         if queues and (self._open or self._asked.is_awaited):
             return self._queue_text(text)
-        if self._open:
-            if self._open.is_silent_so_far:
-                # Nothing was said yet, so nothing is cut off; the model may answer both in one.
-                self._asked.question.joined = True
-            else:
-                self._turns.cut_off(now)
-                self._out.append(InterruptModel())
-        self._ask(text, now)
+        # Where nothing was said yet nothing is cut off; the model may answer both in one.
+        joins = bool(self._open) and self._open.is_silent_so_far
+        if self._open and not joins:
+            self._turns.cut_off(now)
+            self._out.append(InterruptModel())
+        self._ask(text, now, joins=joins)
         return self._done()
 
     def on_user_interrupt(self, now: float) -> list[Action]:
@@ -273,7 +271,8 @@ class Conversation:
         asked = self._asked
         if asked.is_joined and not self._open and asked.prompted_at is None:
             # One answer served both, unless another begins soon.
-            asked.is_given_up |= now - self.last_activity_at > self.rules.boundary_timeout_s
+            if now - self.last_activity_at > self.rules.boundary_timeout_s:
+                asked.give_up_joined()
         if self._absence.is_away:
             is_silent = not self._on_wire and not self._open
             self._out += self._absence.tick(now, is_silent=is_silent)
@@ -444,8 +443,8 @@ class Conversation:
         """The model has said what it understood of speech that it has not answered yet."""
         return self._utterance.turn is not None and self._utterance.turn > self.answers
 
-    def _ask(self, text: str, now: float) -> None:
-        self._asked.type(now)
+    def _ask(self, text: str, now: float, *, joins: bool = False) -> None:
+        self._asked.type(now, joins=joins)
         self._out.append(SendText(text))
 
     def _queue_text(self, text: str) -> list[Action]:

@@ -36,9 +36,14 @@ class OpenQuestion:
     is_given_up: bool = False
     """The agent has had its time, and no answer is waited for."""
 
-    def type(self, now: float) -> None:
-        """A text of the user goes to the agent."""
+    def type(self, now: float, *, joins: bool = False) -> None:
+        """A text of the user goes to the agent.
+
+        Args:
+            joins: the agent is at work on another, whose answer may serve both.
+        """
         self.question.text_at = now
+        self.question.joined = joins
         self.is_given_up = False
 
     def speak(self, at: float, duration_ms: int) -> None:
@@ -49,8 +54,7 @@ class OpenQuestion:
     def end_speech(self, now: float) -> None:
         """Somebody says that the user's speech is over; a cough asks nothing."""
         if self.is_spoken:
-            self.is_given_up = False
-            self.question.end(now)
+            self._end_speech(now)
 
     def transcribe(self, now: float, *, final: bool) -> None:
         """The model said what it understood, ``final``: to the end of the user's turn."""
@@ -58,7 +62,12 @@ class OpenQuestion:
         self.prompted_at = None  # the model has turned to the user
         self.is_given_up = False
         if final:
-            self.question.end(now)
+            self._end_speech(now)
+
+    def _end_speech(self, now: float) -> None:
+        self.is_given_up = False
+        self.question.joined = False
+        self.question.end(now)
 
     def take(self, now: float) -> Question:
         """What the answer that begins now is to; nothing of that is open any longer."""
@@ -66,11 +75,15 @@ class OpenQuestion:
         if self.prompted_at is not None:
             self.prompted_at = None
             # What the user has asked since then is answered after this, or by the same answer.
-            self.question.joined = True
+            self.question.joined = self.question.is_put
             return Question()
         question = Question() if self.question.is_stale(now) else self.question
         self.question = Question()
         return question
+
+    def give_up_joined(self) -> None:
+        """One answer served both: what was asked beside it is open no longer."""
+        self.question = Question()
 
     def withdraw(self) -> None:
         """No answer is wanted any more."""

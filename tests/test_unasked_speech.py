@@ -204,3 +204,38 @@ def test_activity_without_speech_asks_nothing(stage: Stage) -> None:
     assert stage.conversation.state == "listening"
     stage.wait(31)
     assert stage.sent("error") == []
+
+
+@pytest.mark.parametrize("before", ["greeting", "two texts that one answer served"])
+@pytest.mark.parametrize("how", ["typed", "spoken"])
+def test_next_question_is_waited_for_as_any_other(stage: Stage, before: str, how: str) -> None:
+    """What was said unasked, or served two questions at once, says nothing of the next one."""
+    if before == "greeting":
+        prompt(stage)
+        answer(stage)
+    else:
+        stage.types("One?")
+        stage.agent(live.ToolCalled("1", "look_up", {}))  # at work, and silent so far
+        stage.types("Two?")
+        stage.agent(live.ToolReturned("1", "look_up", {}))
+        answer(stage)
+        stage.wait(6.0)
+    assert stage.conversation.state == "listening"
+    if how == "typed":
+        stage.types("What is new?")
+    else:
+        stage.user_speaks(600)
+        stage.user_says("What is new?")
+    stage.wait(20.0)
+    assert stage.conversation.state == "thinking"
+    stage.wait(20.0)
+    assert [one["code"] for one in stage.sent("error")] == ["agent_timeout"]
+    assert RenewModel() in stage.actions
+
+
+def test_question_after_a_greeting_can_be_withdrawn_before_its_answer(stage: Stage) -> None:
+    prompt(stage)
+    answer(stage)
+    stage.types("What is new?")
+    stage.actions += stage.conversation.on_user_interrupt(stage.now)
+    assert stage.turns() == [(1, False), (2, True)]

@@ -145,6 +145,10 @@ def task_name(tool: str) -> str:
 
 
 async def _contained(start: Callable[[], Awaitable[Any]]) -> Any:
+    """What a tool gives; what it raises ends its own call and nothing else.
+
+    ``SystemExit`` and ``KeyboardInterrupt`` of a task end the whole event loop.
+    """
     try:
         return await start()
     except (Exception, GeneratorExit):
