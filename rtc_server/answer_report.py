@@ -1,6 +1,6 @@
 """What the caller is told of an answer: its words, its timings, and what was heard of it.
 
-``conversation.py`` decides when; nothing here awaits.
+``turns.py`` and ``open_answers.py`` decide when; nothing here awaits.
 """
 
 from __future__ import annotations

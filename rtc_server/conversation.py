@@ -269,10 +269,9 @@ class Conversation:
         """Time went by; to be called a few times a second."""
         self._turns.tick(now, self.rules)
         asked = self._asked
-        if asked.is_joined and not self._open and asked.prompted_at is None:
-            # One answer served both, unless another begins soon.
-            if now - self.last_activity_at > self.rules.boundary_timeout_s:
-                asked.give_up_joined()
+        is_quiet = now - self.last_activity_at > self.rules.boundary_timeout_s
+        if asked.is_joined and not self._open and asked.prompted_at is None and is_quiet:
+            asked.give_up_joined()  # another answer would have begun by now
         if self._absence.is_away:
             is_silent = not self._on_wire and not self._open
             self._out += self._absence.tick(now, is_silent=is_silent)

@@ -220,14 +220,14 @@ def test_next_question_is_waited_for_as_any_other(stage: Stage, before: str, how
         stage.agent(live.ToolReturned("1", "look_up", {}))
         answer(stage)
         stage.wait(6.0)
-    assert stage.conversation.state == "listening"
+    assert stage.states()[-1] == "listening"
     if how == "typed":
         stage.types("What is new?")
     else:
         stage.user_speaks(600)
         stage.user_says("What is new?")
     stage.wait(20.0)
-    assert stage.conversation.state == "thinking"
+    assert stage.states()[-1] == "thinking"
     stage.wait(20.0)
     assert [one["code"] for one in stage.sent("error")] == ["agent_timeout"]
     assert RenewModel() in stage.actions

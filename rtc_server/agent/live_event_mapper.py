@@ -350,7 +350,7 @@ def _changes(event: Event) -> Iterator[LiveEvent]:
 
 def _failure_of_end(event: Event) -> AgentFailed | None:
     """Why the model ended its turn, where it is one of the reasons to say nothing more."""
-    reason = getattr(event, "turn_complete_reason", None)
+    reason = event.turn_complete_reason
     if reason is None or event.interrupted or str(reason.value) in _NO_FAILURE:
         return None
     blocked = str(reason.value) != "MALFORMED_FUNCTION_CALL"

@@ -18,13 +18,11 @@ from google.adk.agents.run_config import RunConfig
 from pydantic import BaseModel, ValidationError
 
 from ..errors import RtcServerError
+from ..untrusted_json import MAX_DEPTH, is_deeper_than
 
 __all__ = ["UnfitField", "fields_of", "typed_fields"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
-
-_MAX_DEPTH = 16
-"""Of a value; more than any field of ADK's has, and less than a recursion could trip over."""
 
 
 class UnfitField(RtcServerError):
@@ -56,7 +54,7 @@ def typed_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _typed(name: str, value: Any) -> dict[str, Any]:
     shown = _shown(name)
-    if name not in RunConfig.model_fields or _is_deeper_than(_MAX_DEPTH, value):
+    if name not in RunConfig.model_fields or is_deeper_than(MAX_DEPTH, value):
         raise UnfitField(shown)
     value = _by_name(RunConfig.model_fields[name].annotation, value, shown)
     try:
@@ -113,14 +111,6 @@ def _check_enumerations(path: str, value: object) -> None:
         case list() | tuple():
             for one in value:
                 _check_enumerations(path, one)
-
-
-def _is_deeper_than(depth: int, value: object) -> bool:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if not isinstance(value, list):
-        return False
-    return depth == 0 or any(_is_deeper_than(depth - 1, one) for one in value)
 
 
 def _path(location: tuple[int | str, ...]) -> str:

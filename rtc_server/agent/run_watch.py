@@ -67,7 +67,6 @@ class RunWatch:
                 before, deaf = deaf, self._queue.taker_error or self._stall()
                 # A dead connection kills the sender a moment before ADK renews both.
                 if deaf is not None and type(before) is type(deaf):
-                    await self._cancel(run)
                     return deaf
         finally:
             await self._cancel(run)

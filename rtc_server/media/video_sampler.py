@@ -54,9 +54,6 @@ class VideoSampler:
     assembler: FrameAssembler
     interval_s: float
 
-    keys: int = 0
-    """Key frames that arrived."""
-
     requests: int = 0
     """Key frames that were asked for."""
 
@@ -94,12 +91,18 @@ class VideoSampler:
             self._asked_at = now - ASK_AGAIN_S + FIRST_S
         is_wanted = self._is_following or (now >= self._due_at and not self._is_busy)
         if not is_wanted:
-            self._is_asleep = True
+            self.rest()
         elif self._is_asleep:
             self._is_asleep = False
-            self.assembler.forget()
             self._waiting_since = now
         return is_wanted
+
+    def rest(self) -> None:
+        """Packets are left out: what comes later does not join what was there."""
+        if not self._is_asleep:
+            self._is_asleep = True
+            self.assembler.forget()
+            self._chain = self._early = None
 
     def push(
         self, sequence_number: int, timestamp: int, marker: bool, payload: bytes, now: float
@@ -158,7 +161,6 @@ class VideoSampler:
         return GIVE_UP_S if is_lost else ASK_AGAIN_S
 
     def _take_key(self, frame: EncodedFrame, now: float) -> None:
-        self.keys += 1
         if self.interval_s >= FOLLOW_BELOW_S and self._chain is None and self._asked_at is not None:
             # It comes when it is asked for: there is no need to follow.
             self._is_following &= now - self._asked_at > ASK_AGAIN_S

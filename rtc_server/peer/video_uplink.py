@@ -112,7 +112,9 @@ class VideoUplink:
         now = self._arrived_at = self._clock()
         if self._timer is None:
             self._timer = self._loop.call_later(_LOOK_S, self._look)
-        if self._sink.takes_pictures() and self._sampler.wants(now):
+        if not self._sink.takes_pictures():
+            self._sampler.rest()
+        elif self._sampler.wants(now):
             return True
         self._skipped += 1
         return False

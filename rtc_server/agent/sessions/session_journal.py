@@ -6,6 +6,7 @@ known what became of the event; what comes after it waits, so that the order is 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -118,10 +119,9 @@ class SessionJournal:
         """
         if self.session is None:
             return ()
-        told = [event for event in reversed(self.session.events) if has_words(event)]
-        while told and told[0].author == "user":
-            del told[0]
-        return tuple(event.id for event in told[:_COVERED])
+        told = (event for event in reversed(self.session.events) if has_words(event))
+        known = itertools.dropwhile(lambda event: event.author == "user", told)
+        return tuple(event.id for event in itertools.islice(known, _COVERED))
 
     # Writing --------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class CallerQuestions:
         self._client_tool_s = client_tool_s
         self._args_bytes = min(MAX_ARGS_BYTES, message_bytes - _FRAME_BYTES)
         self._open: dict[str, asyncio.Future[_Answer]] = {}
-        self._is_confirmation: set[str] = set()
+        self._confirmations: set[str] = set()
         self._tell: Callable[[LiveEvent], Awaitable[None]] | None = None
         self._abandon: Callable[[str], None] = lambda id: None
 
@@ -118,11 +118,7 @@ class CallerQuestions:
             TakenBack: the model took the call back.
         """
         asked = ConfirmationAsked(call_id, name, args, self._confirm_s, hint, payload)
-        self._is_confirmation.add(call_id)
-        try:
-            answer = await self._ask(call_id, asked, self._confirm_s)
-        finally:
-            self._is_confirmation.discard(call_id)
+        answer = await self._ask(call_id, asked, self._confirm_s)
         assert isinstance(answer, Decision | NoAnswer)
         return answer
 
@@ -147,6 +143,8 @@ class CallerQuestions:
             return NoAnswer.TOO_MANY
         future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._open[call_id] = future
+        if isinstance(event, ConfirmationAsked):
+            self._confirmations.add(call_id)
         try:
             await self._tell(event)
             async with asyncio.timeout(seconds):
@@ -159,12 +157,13 @@ class CallerQuestions:
             raise
         finally:
             del self._open[call_id]
+            self._confirmations.discard(call_id)
 
     # What ends a wait -----------------------------------------------------------
 
     def answer_confirmation(self, call_id: str, confirmed: bool, payload: Any = None) -> bool:
         """The caller's yes or no; False if nobody waits for it."""
-        if call_id not in self._is_confirmation:
+        if call_id not in self._confirmations:
             return False
         return self._answer(call_id, Decision(confirmed, payload))
 
@@ -172,7 +171,7 @@ class CallerQuestions:
         self, call_id: str, result: Mapping[str, Any] | None, error: str | None = None
     ) -> bool:
         """The result of a client's tool, or why there is none; False if nobody waits for it."""
-        if call_id in self._is_confirmation:
+        if call_id in self._confirmations:
             return False
         return self._answer(call_id, {"error": error} if result is None else result)
 
@@ -188,7 +187,7 @@ class CallerQuestions:
 
         What runs on the client goes on, as every tool does unless the model takes it back.
         """
-        for call_id in self._is_confirmation:
+        for call_id in self._confirmations:
             self._answer(call_id, NoAnswer.INTERRUPTED)
 
     def nobody_there(self) -> None:
