@@ -174,3 +174,31 @@ def test_whatever_arrives_there_are_no_more_pictures_than_wanted(
             sampler.done(broken=is_broken)
         sampler.asks(now)
     assert all(b - a >= interval_s - 1e-9 for a, b in itertools.pairwise(taken))
+
+
+def test_gap_of_frames_that_are_over_is_not_asked_for() -> None:
+    """The picture is there: nothing of what was missing before it is wanted any more."""
+    sender = Sender(answers=False)
+    sender._key_at = None
+    sender.frame()
+    sender.frame(lost=True)
+    sender.frame()
+    sender._key_at = sender.now
+    sender.frame()  # the key frame, of which the picture is made
+    assert len(sender.taken) == 1
+    sender.frame()  # not wanted
+    assert sender.sampler.assembler.gaps.due(sender.now + 0.1) == []
+
+
+def test_frames_after_a_rest_do_not_join_those_before() -> None:
+    """While nobody takes pictures packets are left out without being counted as lost."""
+    sender = Sender(interval_s=0.1)  # every frame is followed
+    sender.run(0.5)
+    before = len(sender.taken)
+    sender.sampler.rest()
+    sender.answers = False
+    sender.run(0.5)
+    assert len(sender.taken) == before
+    sender.answers = True
+    sender.run(10.0)
+    assert len(sender.taken) > before

@@ -173,3 +173,14 @@ async def test_questions_are_found_in_the_tasks_of_the_run_and_nowhere_else() ->
     with asking(asked):
         assert await asyncio.create_task(find()) is asked
     assert questions() is None
+
+
+async def test_second_question_of_one_id_takes_nothing_from_the_first() -> None:
+    told = Told()
+    asked = book(told, confirm_s=30)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(asked.confirm("a", "pay", {}))
+        await told.events.get()
+        assert await asked.confirm("a", "pay", {}) is NoAnswer.TOO_MANY
+        assert asked.answer_confirmation("a", confirmed=True)
+    assert first.result() == Decision(confirmed=True)
