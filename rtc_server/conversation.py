@@ -51,6 +51,12 @@ _SAYS_NOTHING = Error(
     message="The agent says nothing. You can speak to it, or call again.",
     retryable=True,
 )
+_BACKLOG_FULL = Error(
+    code="backlog_full",
+    message="The agent takes nothing now, and too much waits for it; this was dropped.",
+    retryable=True,
+)
+
 _TOO_MANY_TEXTS = Error(
     code="too_many_texts",
     message="Too many texts wait for the end of this answer.",
@@ -171,6 +177,8 @@ class Conversation:
             ):
                 allow_state = self.rules.allow_state
                 self._tell(about_agent(event, self._turns.spoken_of, allow_state=allow_state))
+            case live.InputRefused():
+                self._out.append(_BACKLOG_FULL)
             case live.ModelAway():
                 self._absence.away(event.patience_s, now)
             case live.ModelBack():

@@ -31,6 +31,7 @@ __all__ = [
     "ModelTurnComplete",
     "PartRefused",
     "SourcesFound",
+    "InputRefused",
     "SpeechStored",
     "StateChanged",
     "ToolCalled",
@@ -274,6 +275,11 @@ class StateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class InputRefused:
+    """A text, a picture or a state of the caller found no room: the agent takes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStored:
     """The history has an event with the words that came last; they may not have been heard."""
 
@@ -328,6 +334,7 @@ LiveEvent = (
     | ModelBack
     | AgentChanged
     | StateChanged
+    | InputRefused
     | SpeechStored
     | AgentFailed
 )

@@ -11,6 +11,7 @@ from google.genai import types
 
 from ..media.piece_joiner import PieceJoiner
 from ..metrics import Metrics
+from .live_events import InputRefused, LiveEvent
 from .live_request_queue import BoundedLiveRequestQueue, LiveRequestQueueFull
 from .model_stamp import ModelStamp
 from .models.model_link import LinkState, ModelLink
@@ -25,13 +26,14 @@ class LiveInput:
     """Of one live session: puts it in order into the queue that the run takes from.
 
     While there is no connection, sound is dropped and counted; text, pictures and state wait.
-    Where the queue is full, what came is dropped and the log says so.
+    Where the queue is full, what came is dropped, counted and told.
 
     Args:
         link: says whether the model is there, and which one.
         vad_is_off: the model's own voice detection is: the caller says when he talks.
         audio_s: so much sound waits for the agent; of more the oldest is dropped.
         is_unwanted: says of the id of a tool's call whether its result is not for the model.
+        tell: takes an event for the caller.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class LiveInput:
         vad_is_off: bool,
         audio_s: float,
         is_unwanted: Callable[[str | None], bool],
+        tell: Callable[[LiveEvent], None],
         metrics: Metrics,
         log: logging.LoggerAdapter[logging.Logger],
     ) -> None:
@@ -50,6 +53,7 @@ class LiveInput:
         """What a run takes from."""
         self._link = link
         self._vad_is_off = vad_is_off
+        self._tell = tell
         self._metrics = metrics
         self._log = log
         self._joiner = PieceJoiner()
@@ -139,6 +143,7 @@ class LiveInput:
         except LiveRequestQueueFull:
             self._log.warning("what the caller sent was dropped: the agent takes nothing")
             self._metrics.agent_errors.labels("backlog_full").inc()
+            self._tell(InputRefused())
 
     # Push-to-talk -----------------------------------------------------------------
 

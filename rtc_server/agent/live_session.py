@@ -98,6 +98,7 @@ class LiveSession:
             vad_is_off=vad_is_off(options.run_config(modality, offered=offered)),
             audio_s=uplink_backlog_s,
             is_unwanted=calls.is_cancelled,
+            tell=self._events.tell,
             metrics=metrics,
             log=self._log,
         )

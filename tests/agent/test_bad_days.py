@@ -18,6 +18,7 @@ from websockets.frames import Close
 from rtc_server.agent.live_events import (
     AgentFailed,
     AgentText,
+    InputRefused,
     LiveEvent,
     ModelAway,
     ModelBack,
@@ -479,3 +480,20 @@ async def test_renewal_without_a_connection_changes_nothing(llm: ScriptedLlm) ->
         live.renew()
         await llm.wait_connected()
     assert llm.connects == 1
+
+
+async def test_text_that_finds_no_room_is_told(llm: ScriptedLlm) -> None:
+    """A thousand wait for a model that is away; of the next one the caller learns."""
+    llm.connect_errors = [OSError()] * 10_000
+    async with serve_agent(agent_of(llm)) as server, server.call() as live:
+        for n in range(1000):
+            live.send_text(str(n))
+        live.send_text("one too many")
+        live.send_state({"mood": "impatient"})
+        seen: list[object] = []
+        async with asyncio.timeout(20):
+            async for event in live.events():
+                seen.append(event)
+                if seen.count(InputRefused()) == 2:
+                    break
+        assert server.metric('rtc_agent_errors_total{code="backlog_full"}') == 2
