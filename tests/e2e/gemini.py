@@ -38,13 +38,18 @@ async def gemini_server(
     settings: Settings | None = None,
     retry: RetryRules = FAST,
     tools: Any = (),
+    pings: dict[str, float] | None = PING,
     **stand_in: Any,
 ) -> AsyncIterator[tuple[Server, StandIn]]:
-    """The server and the stand-in behind it; ``stand_in`` goes to :meth:`StandIn.running`."""
+    """The server and the stand-in behind it; ``stand_in`` goes to :meth:`StandIn.running`.
+
+    ``pings``: of the model's connections; None: those that the server gives them.
+    """
     async with StandIn.running(folder, **stand_in) as api:
         for name, value in api.environment.items():
             monkeypatch.setenv(name, value)
-        llm = Gemini(model=model, client_kwargs={"http_options": {"async_client_args": dict(PING)}})
+        kwargs = {"http_options": {"async_client_args": dict(pings)}} if pings is not None else None
+        llm = Gemini(model=model, client_kwargs=kwargs)
         try:
             async with Server.running(
                 ScriptedLlm(), settings, model=llm, retry=retry, tools=list(tools)

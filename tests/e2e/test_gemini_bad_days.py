@@ -20,6 +20,7 @@ from tests.e2e.server import Caller
 from tests.gemini.live_model import Moment, Pace
 from tests.gemini.misbehaviour import (
     BROKEN_JSON,
+    CLOSE_CODES,
     OVERSIZED,
     UNKNOWN_MESSAGE,
     Abort,
@@ -162,6 +163,43 @@ async def test_an_answer_that_is_lost_is_told_and_the_next_turn_is_answered(
         assert len(api.connections) >= 2
 
 
+async def test_a_dead_network_is_noticed_with_the_pings_that_the_server_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the other tests are quicker."""
+    days = (Day(at(Moment.MID_ANSWER, StopReading(), nth=2)), Day())
+    async with (
+        gemini_server(
+            tmp_path, monkeypatch, days=days, pace=QUICK, settings=SETTINGS, pings=None
+        ) as (server, api),
+        server.call() as caller,
+    ):
+        await assert_told(caller, lost("network gone", RESUMED, StopReading()), {RESUMED})
+        assert api.taken == 2
+
+
+@pytest.mark.parametrize("deed", [Close(1000), Abort()], ids=["close 1000", "drop"])
+async def test_without_resumption_the_history_is_told_anew(
+    deed: Deed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ADK ends the run then, on a close 1000 without a word; the next one goes on all the same."""
+    settings = replace(SETTINGS, run_config={"session_resumption": None})
+    days = (Day(at(Moment.MID_ANSWER, deed, nth=2)), Day())
+    async with (
+        gemini_server(tmp_path, monkeypatch, days=days, pace=QUICK, settings=settings) as (
+            server,
+            api,
+        ),
+        server.call() as caller,
+    ):
+        await ask(caller, "I am Ada")
+        told = await ask(caller, "count to 30")
+        assert told["interrupted"]
+        assert (await caller.client.next_message("error"))["retryable"]
+        await assert_goes_on(caller, after=2)
+        assert [one.setup and one.setup.handle for one in api.connections] == [None, None]
+
+
 @pytest.mark.parametrize("case", UNDETERMINED, ids=str)
 async def test_an_answer_that_is_lost_in_a_text_call_is_told_by_its_close_code(
     case: Lost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -202,7 +240,7 @@ RECONNECTS: dict[str, Deed] = {
     "goAway": GoAway(0.2),
     "drop": Abort(),
     "network gone": StopReading(),
-    **{f"close {code}": Close(code) for code in (1000, 1001, 1008, 1011, 1012, 4000)},
+    **{f"close {code}": Close(code) for code in CLOSE_CODES},
 }
 
 

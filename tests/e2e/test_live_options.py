@@ -64,7 +64,7 @@ async def test_harness_talks_by_the_button(tmp_path: Path, monkeypatch: pytest.M
         assert result.failure is None
         assert result.report["errors"] == []
         received = [one for one in api.connections[0].received if one == "Activity"]
-        assert len(received) >= 2
+        assert len(received) == 4
 
 
 @both_dialects
