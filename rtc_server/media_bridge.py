@@ -244,7 +244,7 @@ class MediaBridge:
         self._history = self._runtime.open_history(
             identity.user_id, identity.session_id, identity.modality
         )
-        greets = await self._greets()
+        greeting = await self._greeting()
         live = self._runtime.open_live_session(
             user_id=identity.user_id,
             session_id=identity.session_id,
@@ -258,7 +258,7 @@ class MediaBridge:
         async with live:
             self._live = live
             try:
-                self._start(live, greets=greets)
+                self._start(live, greeting)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read_agent(live), name="agent-events")
                     group.create_task(self._tick(), name="call-tick")
@@ -266,26 +266,25 @@ class MediaBridge:
                 self._caller.close()
                 self._live = None
 
-    async def _greets(self) -> bool:
-        """Whether the agent is to speak first: it has not said a word in this session yet."""
+    async def _greeting(self) -> str | None:
+        """What makes the agent speak first, where it has not said a word in this session yet."""
         identity = self.identity
-        if not self._settings.greeting:
-            return False
-        if not identity.resumed:
-            return True
+        greeting = self._settings.greeting or None
+        if greeting is None or not identity.resumed:
+            return greeting
         try:
             sessions = self._runtime.sessions
-            return not await sessions.has_agents_words(identity.user_id, identity.session_id)
+            spoke = await sessions.has_agents_words(identity.user_id, identity.session_id)
         except Exception:  # whatever the session service raises; the run will say so
             logger.exception("the session cannot be read; nobody is greeted")
-            return False
+            return None
+        return None if spoke else greeting
 
-    def _start(self, live: LiveSession, *, greets: bool) -> None:
-        self._perform(self._conversation.start(self._clock()))
+    def _start(self, live: LiveSession, greeting: str | None) -> None:
+        now = self._clock()
+        self._perform(self._conversation.start(now))
         self.trace.ready()
-        if self._settings.greeting and greets:
-            now = self._clock()
-            greeting = self._settings.greeting
+        if greeting is not None:
             self._perform(self._conversation.on_prompt(greeting, now, is_greeting=True))
         self._caller.open(live)
 

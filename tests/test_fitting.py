@@ -25,14 +25,14 @@ LIMIT = 4096
 
 def parts(message: ServerMessage) -> list[dict[str, Any]]:
     found = list(fitted(message, LIMIT))
-    assert all(len(one.to_json().encode()) <= LIMIT for one in found)
-    return [one.to_dict() for one in found]
+    assert all(text == one.to_json() and len(text.encode()) <= LIMIT for one, text in found)
+    return [one.to_dict() for one, _ in found]
 
 
 def test_message_that_fits_stays() -> None:
     """It is the same object."""
     message = State(state="listening")
-    assert list(fitted(message, LIMIT)) == [message]
+    assert list(fitted(message, LIMIT)) == [(message, message.to_json())]
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "\u0001", '"', "\U0001f600"])

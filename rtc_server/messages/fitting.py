@@ -28,20 +28,20 @@ _PICTURE_TOO_LARGE = Error(
 )
 
 
-def fitted(message: ServerMessage, max_bytes: int) -> Iterator[ServerMessage]:
-    """What is sent for ``message``, each of at most ``max_bytes``; itself where it fits.
+def fitted(message: ServerMessage, max_bytes: int) -> Iterator[tuple[ServerMessage, str]]:
+    """What is sent for ``message``, each with its JSON; itself where it fits into ``max_bytes``.
 
     Text goes in pieces, which it is made of anyway.  What has ``truncated`` is shortened.
     Nothing comes of what not even the error fits for.
     """
-    if _fits(message, max_bytes):
-        yield message
+    if (text := _text_if_fits(message, max_bytes)) is not None:
+        yield message, text
         return
     match message:
-        case Text(data=str(text)) | Thought(text=str(text)) if len(text) > 1:
+        case Text(data=str(words)) | Thought(text=str(words)) if len(words) > 1:
             name = "data" if isinstance(message, Text) else "text"
-            middle = len(text) // 2
-            for piece in (text[:middle], text[middle:]):
+            middle = len(words) // 2
+            for piece in (words[:middle], words[middle:]):
                 changed: dict[str, Any] = {name: piece}
                 yield from fitted(replace(message, **changed), max_bytes)
             return
@@ -51,16 +51,17 @@ def fitted(message: ServerMessage, max_bytes: int) -> Iterator[ServerMessage]:
                 yield shortened
                 return
     error = _error_of(message)
-    if _fits(error, max_bytes):
-        yield error
+    if (text := _text_if_fits(error, max_bytes)) is not None:
+        yield error, text
 
 
-def _fits(message: ServerMessage, max_bytes: int) -> bool:
+def _text_if_fits(message: ServerMessage, max_bytes: int) -> str | None:
     text = message.to_json()
-    return len(text) * 4 <= max_bytes or len(text.encode()) <= max_bytes
+    is_short = len(text) * 4 <= max_bytes or len(text.encode()) <= max_bytes
+    return text if is_short else None
 
 
-def _shortened(message: Tool | Confirm | Code, max_bytes: int) -> ServerMessage | None:
+def _shortened(message: Tool | Confirm | Code, max_bytes: int) -> tuple[ServerMessage, str] | None:
     limit = TOOL_JSON_LIMIT_BYTES
     while limit:
         limit //= 2
@@ -70,8 +71,8 @@ def _shortened(message: Tool | Confirm | Code, max_bytes: int) -> ServerMessage 
             if value is not None:
                 changed[name] = _beginning(value, limit)
         shortened = replace(message, **changed)
-        if _fits(shortened, max_bytes):
-            return shortened
+        if (text := _text_if_fits(shortened, max_bytes)) is not None:
+            return shortened, text
     return None
 
 

@@ -131,11 +131,11 @@ class DataChannel:
             self.dropped += 1
             return
         sent = list(fitted(message, self._message_bytes))
-        if not any(type(one) is type(message) for one in sent):
+        if not any(type(one) is type(message) for one, _ in sent):
             self.dropped += 1
             logger.warning("a %s message is too large for this client", message.type)
-        for one in sent:
-            channel.send(one.to_json())
+        for _, text in sent:
+            channel.send(text)
         if channel.bufferedAmount > self._limits.channel_backlog_bytes:
             self._overflowed = True
             logger.warning("the client does not read its messages")
