@@ -42,6 +42,18 @@ COMPRESSED = {".css", ".html", ".js", ".svg", ".webmanifest"}
 """What gets smaller; the others are compressed as they are."""
 
 HEADERS = {
+    # In no one's way who is allowed: the modules of a page of another origin are loaded with CORS.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Ask every time, by ETag: an upgraded server must not be met by yesterday's page.
+    "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding, Origin",
+}
+"""Of every file."""
+
+DOCUMENTS = {".html", ".svg"}
+"""What a browser can open as a page; a worker would be one, too, and the page has none."""
+
+DOCUMENT_HEADERS = {
     # The page may load its own files and play what it received, and nothing else.  No string
     # ever becomes markup or script in it: with no Trusted Types policy the browser sees to that.
     "Content-Security-Policy": (
@@ -55,12 +67,9 @@ HEADERS = {
         "autoplay=(self), geolocation=()"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
-    # In no one's way who is allowed: the modules of a page of another origin are loaded with CORS.
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # Ask every time, by ETag: an upgraded server must not be met by yesterday's page.
-    "Cache-Control": "no-cache",
-    "Vary": "Accept-Encoding, Origin",
 }
+"""Of what a browser opens as a page.  A script, style or picture has no use for them: they would
+be a third of the first visit."""
 
 
 def find_web_dir() -> Path:
@@ -118,6 +127,8 @@ class Page:
         # Two encodings are two representations, and never share a strong ETag (RFC 9110, 8.8.3).
         etag = f"{file.etag}-gzip" if is_compressed else file.etag
         response = web.Response(headers={**HEADERS, "ETag": f'"{etag}"'})
+        if path.suffix in DOCUMENTS:
+            response.headers.update(DOCUMENT_HEADERS)
         if any(one.value in (etag, "*") for one in request.if_none_match or ()):
             response.set_status(304)
             return response

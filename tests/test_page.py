@@ -96,6 +96,20 @@ class TestFiles:
             assert f"{feature}=(self)" in features
 
     @pytest.mark.parametrize(
+        ("name", "is_document"),
+        [("index.html", True), ("icon.svg", True), ("client/call.js", False), ("a.css", False)],
+    )
+    async def test_what_a_browser_opens_as_a_page_is_confined_and_the_rest_carries_no_ballast(
+        self, site: Site, web_dir: Path, name: str, is_document: bool
+    ) -> None:
+        write(web_dir / name, "x")
+        response = await site.client.get(f"/{name}")
+        for header in ("Content-Security-Policy", "Cross-Origin-Opener-Policy"):
+            assert (header in response.headers) == is_document
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+    @pytest.mark.parametrize(
         ("name", "content_type"),
         [
             ("app.js", "text/javascript; charset=utf-8"),

@@ -8,7 +8,7 @@ from typing import Literal
 
 from playwright.async_api import Browser, Page, Route
 
-from rtc_server.page import HEADERS
+from rtc_server.page import DOCUMENT_HEADERS, HEADERS
 from tests.browser.chromium import CallPage
 from tests.browser.stand_in_server import StandInServer
 
@@ -40,7 +40,8 @@ async def open_blank_page(
     html = f'<!doctype html><html lang="en"><head>{links}</head><body>{body}</body></html>'
 
     async def serve(route: Route) -> None:
-        await route.fulfill(body=html, content_type="text/html", headers=HEADERS)
+        headers = HEADERS | DOCUMENT_HEADERS
+        await route.fulfill(body=html, content_type="text/html", headers=headers)
 
     context = await browser.new_context(
         viewport={"width": size[0], "height": size[1]},

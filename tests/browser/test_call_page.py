@@ -8,7 +8,7 @@ import json
 import re
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.chromium import open_call_page
 from tests.browser.stand_in_server import Refusal, StandInServer
@@ -49,6 +49,34 @@ async def test_text_typed_before_the_call_is_up_is_sent_when_it_is(
         await page.type("Hello")
         call = await take_call(server, page)
         assert (await call.received.get())["data"] == "Hello"
+
+
+async def test_what_reads_markdown_is_fetched_with_the_first_text_answer(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Until it is there, and if it cannot be had, the words are shown and read out as they came."""
+    async with open_call_page(browser, server.url, refused_requests=True) as page:
+        call = await take_call(server, page)
+        assert not [one for one in page.requests if "markdown.js" in one]
+        held: asyncio.Queue[Route] = asyncio.Queue()
+        await page.page.route("**/markdown.js", held.put)
+        words = page.rows("agent").locator(".words")
+        announcer = page.page.locator("[aria-live=polite]")
+
+        call.send("text", data="It is\n**six**", turn=1)
+        await (await held.get()).abort()
+        call.send("turn", turn=1, turn_complete=True, interrupted=False)
+        await expect(words).to_have_text("It is\n**six**", use_inner_text=True)
+        await (await held.get()).abort()
+        await expect(announcer).to_have_text("Agent: It is **six**")
+
+        call.send("text", data="**Eight", turn=2)
+        route = await held.get()
+        await expect(words.nth(1)).to_have_text("**Eight")
+        await route.continue_()
+        call.send("text", data="**, too", turn=2)
+        await expect(words.nth(1).locator("strong")).to_have_text("Eight")
+        await expect(words.nth(1)).to_have_text("Eight, too")
 
 
 async def test_answer_streams_and_is_announced_once_whole(

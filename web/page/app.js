@@ -10,7 +10,6 @@ import { Controls } from "./controls.js";
 import { byId } from "./elements.js";
 import { Eyes } from "./eyes.js";
 import { Header } from "./header.js";
-import { plainText } from "./markdown.js";
 import { Notice } from "./notice.js";
 import { Panel } from "./panel.js";
 import { Preferences } from "./preferences.js";
@@ -462,6 +461,17 @@ class App {
     this.#announcer.textContent = words;
   }
 
+  /** @param {string} text  of an answer, in markdown */
+  async #announceWritten(text) {
+    let words = text;
+    try {
+      words = (await import("./markdown.js")).plainText(text);
+    } catch {
+      // Not to be had: read out with its markup.
+    }
+    this.#announce(`${WORDS.agent}: ${words}`);
+  }
+
   // --------------------------------------------------------------- transcript
 
   #listenToTranscript() {
@@ -471,7 +481,8 @@ class App {
       this.#store();
       if (this.#call.hasAudio) return;
       const { entry, words } = /** @type {CustomEvent} */ (event).detail;
-      this.#announce(entry.streamed ? `${WORDS.agent}: ${plainText(entry.text)}` : words);
+      if (entry.streamed) this.#announceWritten(entry.text);
+      else this.#announce(words);
     });
   }
 

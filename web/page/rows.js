@@ -6,7 +6,6 @@
 
 import { copyButton } from "./copy_button.js";
 import { describe, span } from "./elements.js";
-import { Markdown } from "./markdown.js";
 import { WORDS, clockTime, duration } from "./strings.js";
 import { heardParts } from "./wording.js";
 
@@ -103,22 +102,43 @@ class SpokenWords {
   }
 }
 
-/** Words of a text answer, which are markdown. */
+/**
+ * Words of a text answer, which are markdown.  What reads it is fetched with the first of them,
+ * since a spoken conversation has none; until it is there they stand as they were written.
+ */
 class WrittenWords {
   element = document.createElement("div");
   #heard = document.createElement("div");
   #unheard = unheardWords();
-  #markdown = new Markdown(this.#heard);
+  #text = "";
+  /** @type {import("./markdown.js").Markdown | null} */
+  #markdown = null;
 
   constructor() {
     this.element.className = "words markdown";
+    this.#heard.className = "unread";
     this.element.append(this.#heard);
+    this.#fetch();
+  }
+
+  async #fetch() {
+    try {
+      const { Markdown } = await import("./markdown.js");
+      this.#markdown = new Markdown(this.#heard);
+    } catch {
+      return; // the server is away: the words can be read, and the next ones try again
+    }
+    this.#heard.className = "";
+    this.#heard.textContent = "";
+    this.#markdown.show(this.#text);
   }
 
   /** @param {Entry} entry */
   draw(entry) {
     const [heard, unheard] = heardParts(entry);
-    this.#markdown.show(heard);
+    this.#text = heard;
+    if (this.#markdown) this.#markdown.show(heard);
+    else this.#heard.textContent = heard;
     this.#unheard.textContent = unheard;
     if (unheard) this.element.append(this.#unheard);
     else this.#unheard.remove();
