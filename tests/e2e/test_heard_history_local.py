@@ -18,7 +18,7 @@ from tests.local_agent.sounds import resample, silence
 from tests.peer.rtc_client import RATE, RtcClient
 from tests.waiting import until
 
-MOMENTS = (20, 35, 50, 70, 90, 110, 130, 150)
+MOMENTS = (12, 20, 28, 35, 50, 65, 85, 105, 130, 150)
 """Packets of sound, of 20 ms, after which a story is interrupted."""
 
 TOLERANCE = 2
@@ -47,7 +47,7 @@ def has_heard(client: RtcClient, first: int, packets: int) -> bool:
 
 @pytest.mark.deadline(150)
 async def test_an_interrupted_story_is_remembered_as_far_as_it_was_heard(tmp_path: Path) -> None:
-    """Word for word, within two at the end, at eight moments; in the session and for the caller."""
+    """Word for word, within two at the end, at ten moments; in the session and for the caller."""
     database = tmp_path / "s.db"
     settings = Settings(port=0, agent="local", session_db=f"sqlite:///{database}")
     told: list[str] = []
