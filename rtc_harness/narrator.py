@@ -105,7 +105,8 @@ class Narrator:
 
 def _ready(message: Mapping[str, Any]) -> str:
     goes_on = ", goes on" if message.get("resumed") else ""
-    return f"with {message.get('agent')} ({message.get('modality')}{goes_on})"
+    blind = ", sees nothing" if message.get("pictures") is False else ""
+    return f"with {message.get('agent')} ({message.get('modality')}{goes_on}{blind})"
 
 
 def _heard(message: Mapping[str, Any]) -> str:

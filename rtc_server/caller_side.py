@@ -24,6 +24,7 @@ from .messages import (
     ClientToolResult,
     Confirmation,
     Error,
+    Image,
     Interrupt,
     MicrophoneAudio,
     Mute,
@@ -53,6 +54,11 @@ _ACTIVITY_REFUSED = Error(
 _HAS_A_MICROPHONE = Error(
     code="unknown_type",
     message="This call has a microphone track; audio messages are not taken.",
+    retryable=False,
+)
+_NOT_SEEN = Error(
+    code="pictures_refused",
+    message="The agent's model does not look at pictures; it has not seen this one.",
     retryable=False,
 )
 _STATE_REFUSED = Error(
@@ -172,6 +178,8 @@ class CallerSide:
             return
         if self._live is None:
             self._keep(message)
+        elif isinstance(message, Image) and not self._live.takes_pictures:
+            self._send(_NOT_SEEN)
         elif not self._pictures.take(message):
             self._act_on(message)
 

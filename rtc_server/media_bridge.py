@@ -382,6 +382,7 @@ class MediaBridge:
             agent=identity.agent,
             modality=identity.modality,
             resumed=identity.resumed,
+            pictures=self._runtime.models.takes_pictures,
         )
 
     # ------------------------------------------------------------------

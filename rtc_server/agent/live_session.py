@@ -212,9 +212,14 @@ class LiveSession:
         self._input.send_image(mime_type, data)
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether the model looks at pictures."""
+        return self._link.models.takes_pictures
+
+    @property
     def takes_frames(self) -> bool:
         """Whether a frame of the caller's video would reach the model now."""
-        return self._link.takes_realtime
+        return self._link.takes_realtime and self.takes_pictures
 
     def send_frame(self, jpeg: bytes) -> None:
         """What the caller's video shows now."""

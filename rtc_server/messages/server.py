@@ -70,6 +70,8 @@ class Ready(ServerMessage):
     agent: str
     modality: Literal["audio", "text"]
     resumed: bool
+    pictures: bool
+    """Whether the agent may look at pictures and video."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

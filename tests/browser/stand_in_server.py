@@ -56,10 +56,12 @@ class StandInCall:
         *,
         agent: str = "stand_in",
         takes_video: bool = True,
+        takes_pictures: bool = True,
     ) -> None:
         self.offer = offer
         self._agent = agent
         self._takes_video = takes_video
+        self._takes_pictures = takes_pictures
         self._video: MediaStreamTrack | None = None
         self._make_track = make_track
         self.headers = dict(headers)
@@ -136,6 +138,7 @@ class StandInCall:
             agent=self._agent,
             modality=modality,
             resumed=self.resumed,
+            pictures=self._takes_pictures,
         )
         self.send("state", state="listening")
         self._on_open(self)
@@ -161,6 +164,7 @@ class StandInServer:
     ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
     ``agent`` is the name of the one that answers.
     ``takes_video``: whether calls look at video, or answer that section inactive.
+    ``takes_pictures``: whether the agent looks at any pictures, as `ready` says.
     ``make_track`` makes what the agent of each audio call says: silence.
     """
 
@@ -179,6 +183,7 @@ class StandInServer:
         self.page_fingerprint: str | None = None
         self.agent = "stand_in"
         self.takes_video = True
+        self.takes_pictures = True
         self.make_track: Callable[[], MediaStreamTrack] = AudioStreamTrack
         self._opened: asyncio.Queue[StandInCall] = asyncio.Queue()
 
@@ -251,6 +256,7 @@ class StandInServer:
             self._opened.put_nowait,
             agent=self.agent,
             takes_video=self.takes_video,
+            takes_pictures=self.takes_pictures,
         )
         if self.forget_sessions:
             call.resumed = False

@@ -213,3 +213,15 @@ async def test_server_that_does_not_look_at_video_is_not_shown_any(
     assert await client.run("call.takesVideo") is False
     assert await client.run("call.startVideo('camera').catch((it) => it.code)") == "video_refused"
     assert await client.run("opened.length") == 0
+
+
+async def test_agent_that_looks_at_no_pictures_is_sent_none(
+    client: Client, server: StandInServer
+) -> None:
+    server.takes_pictures = False
+    await client.start()
+    assert await client.run("[call.takesPictures, call.takesVideo]") == [False, False]
+    refused = ".catch((it) => it.code)"
+    assert await client.run(f"call.startVideo('camera'){refused}") == "pictures_refused"
+    assert await client.run(f"call.sendImage(new Blob([])){refused}") == "pictures_refused"
+    assert await client.run("opened.length") == 0

@@ -132,6 +132,23 @@ async def test_server_that_does_not_look_at_video_is_said_to_be_such_a_one(
         await expect(page.notice).to_have_attribute("data-code", "video_refused")
 
 
+async def test_agent_that_looks_at_no_pictures_is_shown_none(
+    browser: Browser, server: StandInServer
+) -> None:
+    """Neither the camera nor a picture that is dropped; nobody is told that it is seen."""
+    server.takes_pictures = False
+    async with open_stage(browser, server, init_script=SCREEN) as stage:
+        page = stage.page.page
+        camera = page.locator("#camera")
+        await expect(camera).to_have_attribute("aria-disabled", "true")
+        await expect(camera).to_have_attribute("title", "This agent does not look at pictures.")
+        await expect(page.locator("#attach")).to_be_hidden()
+        await camera.click(force=True)  # whoever drives the browser takes it for disabled
+        await stage.notices("pictures_refused")
+        assert await page.evaluate("globalThis.opened") is None
+        await expect(page.locator("#eyes")).to_be_hidden()
+
+
 async def test_phone_without_screens_to_share_shows_no_such_button(
     browser: Browser, server: StandInServer
 ) -> None:

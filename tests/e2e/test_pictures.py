@@ -14,6 +14,8 @@ import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
 from google.genai import types
 from numpy.typing import NDArray
 
@@ -30,8 +32,10 @@ from tests.agent.scripted_llm import (
     text_piece,
     turn_complete,
 )
+from tests.agent.tone_cascade import TextLlm, tone_cascade
 from tests.e2e.server import Server
 from tests.peer.camera import BLUE, GREEN, RED, Camera, colour_at, is_near, pattern
+from tests.waiting import until
 
 Received = list[bytes | str]
 
@@ -144,6 +148,32 @@ async def test_what_is_no_picture_is_told_and_does_not_reach_the_agent() -> None
         errors = [one for one in caller.client.messages if one["type"] == "error"]
         assert [one["code"] for one in errors] == ["bad_image"] * 3
         assert received == ["what is it?"]
+
+
+async def test_a_model_that_looks_at_no_pictures_is_said_to_be_one() -> None:
+    """In ``ready``, and for each picture that comes all the same; of video nothing is decoded."""
+
+    def reply(request: LlmRequest) -> list[LlmResponse]:
+        return [LlmResponse(content=types.Content(parts=[types.Part(text="I see.")]))]
+
+    async with (
+        Server.running(ScriptedLlm(), model=tone_cascade(TextLlm(answer=reply))) as server,
+        server.call(video=Camera()) as caller,
+    ):
+        ready = await caller.client.next_message("ready")
+        assert ready["pictures"] is False
+        caller.client.send(message(png(pattern())))
+        refused = await caller.client.next_message("error")
+        assert (refused["code"], refused["retryable"]) == ("pictures_refused", False)
+
+        async def has_come() -> bool:
+            return bool((await caller.describe())["media"]["video"]["packets"])
+
+        await until(has_come)
+        caller.client.send({"type": "text", "data": "what is it?"})
+        await caller.client.next_message("turn")
+        video = (await caller.describe())["media"]["video"]
+        assert (video["frames"], video["pictures"]) == (0, 0)
 
 
 async def test_the_harness_shows_a_picture_and_then_a_film(tmp_path: Path) -> None:

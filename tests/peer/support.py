@@ -44,7 +44,14 @@ class RecordingSink:
         self.frames.append((frame, at))
 
     def greeting(self) -> ServerMessage:
-        return Ready(call_id="c", session_id="s", agent="test", modality="audio", resumed=False)
+        return Ready(
+            call_id="c",
+            session_id="s",
+            agent="test",
+            modality="audio",
+            resumed=False,
+            pictures=True,
+        )
 
     def on_message(self, message: ClientMessage) -> None:
         self.messages.append(message)

@@ -84,6 +84,8 @@ export class Call extends EventTarget {
   #hasAudio = false;
   /** Whether the server looks at video; null before one has said so. @type {boolean | null} */
   #takesVideo = null;
+  /** Whether the agent looks at pictures; null before a server has said so. @type {boolean | null} */
+  #takesPictures = null;
   /** @type {import("./memory.js").Known} */
   #known;
   #callId = "";
@@ -184,6 +186,11 @@ export class Call extends EventTarget {
   /** @returns {boolean | null} whether the server looks at video; null before the first call */
   get takesVideo() {
     return this.#takesVideo;
+  }
+
+  /** @returns {boolean | null} whether the agent looks at pictures; null before the first call */
+  get takesPictures() {
+    return this.#takesPictures;
   }
 
   /** @returns {MediaStream | null} the agent's audio */
@@ -293,8 +300,10 @@ export class Call extends EventTarget {
    * @param {Blob} picture
    * @returns {Promise<boolean>} whether it was sent: it is not kept until the line is up
    * @throws {DOMException} the browser cannot read the picture
+   * @throws {import("./problem.js").CallProblem} `pictures_refused`: the agent does not look at them
    */
   async sendImage(picture) {
+    this.#refuseBlind();
     const data = await encodePicture(picture);
     return this.#send({ type: "image", mime_type: "image/jpeg", data });
   }
@@ -346,10 +355,12 @@ export class Call extends EventTarget {
    * @returns {Promise<boolean>} false where it was stopped, or the call hung up, while the person was
    *   being asked
    * @throws {import("./problem.js").CallProblem} `camera_…`, `screen_…`: it cannot be opened;
-   *   `video_refused`: the server does not look at video
+   *   `video_refused`: the server does not look at video; `pictures_refused`: the agent does not
+   *   look at pictures of any kind
    */
   async startVideo(source, choice = {}) {
     if (this.#isClosed) throw new Error("A closed call is not started again.");
+    this.#refuseBlind();
     if (this.#takesVideo === false) throw new CallProblem("video_refused", { retryable: false });
     if ((await this.#video.open(source, choice)) === null) return false;
     if (this.line === Line.DOWN && !this.#isOpening) this.start({ microphone: false });
@@ -480,7 +491,7 @@ export class Call extends EventTarget {
       this.#talk.onActivityRefused(); // Nothing is amiss.
       return;
     }
-    if (message.type === "ready") this.#onReady();
+    if (message.type === "ready") this.#onReady(message);
     if (message.type === "state" && message.state === "thinking") this.#outbox.onThinking();
     if (message.type === "client_tool") this.#tools.run(message);
     if (message.type === "tool" && message.phase === "cancelled") this.#tools.cancel(message.id);
@@ -489,10 +500,19 @@ export class Call extends EventTarget {
     if (message.type === "ready") this.#sendTexts();
   }
 
-  #onReady() {
+  /** @throws {import("./problem.js").CallProblem} the agent does not look at pictures */
+  #refuseBlind() {
+    if (this.#takesPictures === false) {
+      throw new CallProblem("pictures_refused", { retryable: false });
+    }
+  }
+
+  /** @param {import("./messages.js").Ready} ready */
+  #onReady({ pictures }) {
     this.#outbox.onLoss();
     this.#talk.onReady(this.#hasAudio);
-    this.#takesVideo = this.#connections.current?.takesVideo ?? false;
+    this.#takesPictures = pictures !== false; // a server that does not say so takes them
+    this.#takesVideo = this.#takesPictures && Boolean(this.#connections.current?.takesVideo);
     this.#connections.stand();
   }
 

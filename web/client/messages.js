@@ -8,7 +8,7 @@
 
 /**
  * @typedef {{type: "ready", call_id: string, session_id: string, agent: string,
- *   modality: "audio" | "text", resumed: boolean}} Ready
+ *   modality: "audio" | "text", resumed: boolean, pictures?: boolean}} Ready
  * @typedef {{type: "state", state: "initializing" | "listening" | "thinking" | "speaking"}} State
  * @typedef {{type: "text", mime_type: string, data: string, turn: number}} Text
  * @typedef {{type: "transcript", role: "user" | "agent", text: string, final: boolean,

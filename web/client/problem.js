@@ -16,7 +16,7 @@
  *   `microphone_insecure`, `microphone_failed`;
  * - of video: `camera_denied`, `camera_missing`, `camera_busy`, `camera_insecure`, `camera_failed`,
  *   `screen_denied`, `screen_unsupported`, `screen_busy`, `screen_missing`, `screen_failed`,
- *   `video_refused`.
+ *   `video_refused`, `pictures_refused`.
  *
  * @typedef {string} ProblemCode
  */

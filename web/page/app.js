@@ -407,8 +407,8 @@ class App {
     try {
       if (await this.#call.sendImage(picture)) this.#transcript.addPicture(picture);
       else this.#notice.show("lost");
-    } catch {
-      this.#notice.show("picture_failed");
+    } catch (error) {
+      this.#notice.show(error instanceof CallProblem ? error.code : "picture_failed");
     }
   }
 

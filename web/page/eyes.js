@@ -1,5 +1,6 @@
 /**
- * What the agent is shown: the buttons for camera and screen, and the preview of what it sees.
+ * What the agent is shown: the buttons for camera, screen and pictures, and the preview of what it
+ * sees.
  *
  * @module eyes
  */
@@ -20,6 +21,7 @@ export class Eyes extends EventTarget {
     camera: byId("camera", HTMLButtonElement),
     screen: byId("screen", HTMLButtonElement),
   };
+  #attach = byId("attach", HTMLButtonElement);
   #card = byId("eyes", HTMLElement);
   #preview = byId("eyes-preview", HTMLVideoElement);
   #words = byId("eyes-words", HTMLElement);
@@ -112,8 +114,10 @@ export class Eyes extends EventTarget {
   }
 
   #show() {
-    const { video, takesVideo } = this.#call;
+    const { video, takesVideo, takesPictures } = this.#call;
     const isRefused = takesVideo === false;
+    const why = takesPictures === false ? WORDS.blind : WORDS.noEyes;
+    this.#attach.hidden = takesPictures === false;
     for (const kind of /** @type {const} */ (["camera", "screen"])) {
       const button = this.#buttons[kind];
       const isOn = video?.kind === kind;
@@ -121,7 +125,7 @@ export class Eyes extends EventTarget {
       // It can still be asked why.
       button.ariaDisabled = String(isRefused);
       button.disabled = this.#isAsking;
-      button.title = isRefused ? WORDS.noEyes : PAGE[kind];
+      button.title = isRefused ? why : PAGE[kind];
     }
     const facing = video?.stream.getVideoTracks()[0]?.getSettings().facingMode;
     this.#preview.classList.toggle(

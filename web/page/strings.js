@@ -283,6 +283,11 @@ export const PROBLEMS = Object.freeze(
       advice: "Send a picture instead.",
       picture: "camera-off",
     },
+    pictures_refused: {
+      title: "This agent does not look at pictures.",
+      advice: "Tell it what is to be seen.",
+      picture: "camera-off",
+    },
     model_away: {
       title: "The agent's model cannot be reached just now.",
       advice: "Stay on the line: the call goes on as soon as it is back. What is said now is lost.",
@@ -364,6 +369,7 @@ export const WORDS = Object.freeze({
   screenOn: "Screen shared",
   screenOff: "Screen no longer shared",
   noEyes: "This agent does not look at video.",
+  blind: "This agent does not look at pictures.",
   modelBack: "The agent is back",
   isAsked: "The agent asks for your permission, above the message field.",
   notJson: "This is not JSON.",

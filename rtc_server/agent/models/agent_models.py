@@ -57,6 +57,11 @@ class AgentModels:
         return isinstance(self.first, CascadeLive)
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether any of them may look at a picture; a ``CascadeLive`` drops it unsaid."""
+        return not self.models or not all(isinstance(one, CascadeLive) for one in self.models)
+
+    @property
     def cumulative_input(self) -> bool | None:
         """Whether input transcripts are whole each time; None: not known."""
         if self.is_cascade:

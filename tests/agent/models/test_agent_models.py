@@ -70,6 +70,17 @@ def test_kind_of_the_model_is_known() -> None:
     ]
 
 
+def test_a_tree_of_cascades_looks_at_no_pictures() -> None:
+    """What such a model is given of them it drops; one that may look is enough."""
+    cascade = tone_cascade(ScriptedLlm())
+    blind = LlmAgent(name="root", model=cascade, sub_agents=[LlmAgent(name="too", model=cascade)])
+    seeing = LlmAgent(
+        name="root", model=cascade, sub_agents=[LlmAgent(name="sees", model=ScriptedLlm())]
+    )
+    assert not prepare_models(blind).takes_pictures
+    assert prepare_models(seeing).takes_pictures
+
+
 async def test_live_client_is_made_ahead_once_for_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A private name of ADK: this fails when it moves."""
     monkeypatch.setenv("GOOGLE_API_KEY", "key")
