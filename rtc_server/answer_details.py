@@ -13,6 +13,7 @@ from typing import Any, Literal
 from .agent import live_events as live
 from .messages import (
     MAX_MESSAGE_BYTES,
+    PICTURE_TOO_LARGE,
     TOOL_JSON_LIMIT_BYTES,
     Agent,
     Artifact,
@@ -26,6 +27,7 @@ from .messages import (
     Thought,
     Tool,
     Usage,
+    beginning,
 )
 
 __all__ = ["AnswerPart", "ToolEvent", "about_agent", "about_part", "about_tool"]
@@ -78,11 +80,7 @@ def about_part(event: AnswerPart, turn: int, *, show_thoughts: bool) -> ServerMe
             return Thought(text=text, turn=turn) if show_thoughts else None
         case live.AgentPicture(mime_type, data):
             if len(data) * 4 / 3 > MAX_MESSAGE_BYTES - _PICTURE_FRAME_BYTES:
-                return Error(
-                    code="picture_too_large",
-                    message="The agent sent a picture that is too large for this call.",
-                    retryable=False,
-                )
+                return PICTURE_TOO_LARGE
             return Picture(turn=turn, mime_type=mime_type, data=base64.b64encode(data).decode())
         case live.FileLinked(uri, mime_type, name):
             return FileLink(turn=turn, uri=uri, mime_type=mime_type, name=name and name[:_MAX_NAME])
@@ -164,7 +162,5 @@ def _shown(value: Mapping[str, Any], show: bool) -> tuple[Any, bool]:
 
 
 def _cut(text: str) -> tuple[str, bool | None]:
-    raw = text.encode(errors="replace")
-    if len(raw) <= TOOL_JSON_LIMIT_BYTES:
-        return text, None
-    return raw[:TOOL_JSON_LIMIT_BYTES].decode(errors="ignore"), True
+    short = beginning(text, TOOL_JSON_LIMIT_BYTES)
+    return short, True if short is not text else None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from .media.picture import Picture, PictureError, decode_picture, fit_jpeg
 from .messages import Activity, ClientMessage, ClientText, Error, Image, SessionState
-from .peer.picture_pool import PicturePool
+from .picture_pool import PicturePool
 
 __all__ = ["CheckedPictures"]
 

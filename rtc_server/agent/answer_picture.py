@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Executor
 
 from ..media.picture import PictureError, decode_picture, fit_jpeg
 from ..messages import MAX_MESSAGE_BYTES
+from ..picture_pool import PicturePool
 from .live_events import AgentPicture
-from .tools.tool_threads import NoToolThread
 
 __all__ = ["fit_for_message"]
 
@@ -21,11 +20,11 @@ _FRAME_BYTES = 512
 _LONGEST_PX = 2048
 
 _WAIT_S = 2.0
-"""Events wait behind it; where tools block every thread it is not waited for any longer."""
+"""Events wait behind it; where the pictures of other calls take longer it goes as it is."""
 
 
 async def fit_for_message(
-    picture: AgentPicture, executor: Executor, *, message_bytes: int = MAX_MESSAGE_BYTES
+    picture: AgentPicture, *, message_bytes: int = MAX_MESSAGE_BYTES
 ) -> AgentPicture:
     """``picture`` itself if it is small enough, else a JPEG of it.
 
@@ -35,12 +34,14 @@ async def fit_for_message(
     max_bytes = min(_MAX_BYTES, (message_bytes - _FRAME_BYTES) * 3 // 4)
     if len(picture.data) <= max_bytes or max_bytes <= 0:
         return picture
-    loop = asyncio.get_running_loop()
+    pool = PicturePool()
     try:
         async with asyncio.timeout(_WAIT_S):
-            data = await loop.run_in_executor(executor, _fit, picture, max_bytes)
-    except (PictureError, TimeoutError, NoToolThread):
+            data = await pool.run(_fit, picture, max_bytes)
+    except (PictureError, TimeoutError):
         return picture
+    finally:
+        pool.close()
     return AgentPicture("image/jpeg", data)
 
 

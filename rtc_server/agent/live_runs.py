@@ -384,9 +384,7 @@ class LiveRuns:
         for event in self._mapper.map(adk_event):
             self._note(event)
             if isinstance(event, AgentPicture):
-                event = await fit_for_message(
-                    event, self._executor, message_bytes=self._terms.message_bytes
-                )
+                event = await fit_for_message(event, message_bytes=self._terms.message_bytes)
             await self._emit(event)
             if isinstance(event, ModelTurnComplete) and self._returns_to_own_model():
                 self._watch.end(ModelChanged())

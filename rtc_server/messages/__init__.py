@@ -24,7 +24,7 @@ from .client import (
     SessionState,
     parse_client_message,
 )
-from .fitting import fitted
+from .fitting import PICTURE_TOO_LARGE, fitted
 from .server import (
     TOOL_JSON_LIMIT_BYTES,
     Agent,
@@ -50,6 +50,7 @@ from .server import (
     Transcript,
     Turn,
     Usage,
+    beginning,
 )
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Latency",
     "MAX_MESSAGE_BYTES",
     "MAX_TEXT_CHARACTERS",
+    "PICTURE_TOO_LARGE",
     "TOOL_JSON_LIMIT_BYTES",
     "MessageError",
     "MicrophoneAudio",
@@ -91,6 +93,7 @@ __all__ = [
     "Transcript",
     "Turn",
     "Usage",
+    "beginning",
     "fitted",
     "parse_client_message",
 ]

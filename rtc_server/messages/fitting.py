@@ -16,12 +16,13 @@ from .server import (
     Text,
     Thought,
     Tool,
+    beginning,
     json_of,
 )
 
-__all__ = ["fitted"]
+__all__ = ["PICTURE_TOO_LARGE", "fitted"]
 
-_PICTURE_TOO_LARGE = Error(
+PICTURE_TOO_LARGE = Error(
     code="picture_too_large",
     message="The agent sent a picture that is too large for this call.",
     retryable=False,
@@ -78,13 +79,13 @@ def _shortened(message: Tool | Confirm | Code, max_bytes: int) -> tuple[ServerMe
 
 def _beginning(value: Any, limit: int) -> Any:
     text = value if isinstance(value, str) else json_of(value)
-    raw = text.encode(errors="replace")
-    return value if len(raw) <= limit else raw[:limit].decode(errors="ignore")
+    short = beginning(text, limit)
+    return value if short is text else short
 
 
 def _error_of(message: ServerMessage) -> Error:
     if isinstance(message, Picture):
-        return _PICTURE_TOO_LARGE
+        return PICTURE_TOO_LARGE
     return Error(
         code="message_too_large",
         message=f"A {message.type} message is larger than your client takes.",

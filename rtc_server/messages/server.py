@@ -33,6 +33,7 @@ __all__ = [
     "Transcript",
     "Turn",
     "Usage",
+    "beginning",
     "json_of",
 ]
 
@@ -136,13 +137,13 @@ class Tool(ServerMessage):
     def shortened(value: Any) -> tuple[Any, bool]:
         """``value`` if its JSON fits 16 KiB, else its JSON's beginning as a string."""
         text = json_of(value)
-        raw = text.encode()
-        if len(raw) <= TOOL_JSON_LIMIT_BYTES:
-            try:
-                return json.loads(text), False
-            except RecursionError:  # so near the limit that reading needs a frame too many
-                return _json_value(value), False
-        return raw[:TOOL_JSON_LIMIT_BYTES].decode(errors="ignore"), True
+        short = beginning(text, TOOL_JSON_LIMIT_BYTES)
+        if short is not text:
+            return short, True
+        try:
+            return json.loads(text), False
+        except RecursionError:  # so near the limit that reading needs a frame too many
+            return _json_value(value), False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +317,12 @@ class Model(ServerMessage):
     state: Literal["away", "back"]
     name: str | None = None
     """The model that is back, where it is another one than before."""
+
+
+def beginning(text: str, max_bytes: int) -> str:
+    """``text`` itself, or as much of it as fits into ``max_bytes`` of UTF-8."""
+    raw = text.encode(errors="replace")
+    return text if len(raw) <= max_bytes else raw[:max_bytes].decode(errors="ignore")
 
 
 def json_of(value: Any, **options: Any) -> str:

@@ -12,7 +12,7 @@ from ..media.frame_assembler import FrameAssembler
 from ..media.picture import ColourSpace, Picture, PictureError, VideoCodec, VideoDecoder, fit_jpeg
 from ..media.video_payload import parse_h264, parse_vp8
 from ..media.video_sampler import VideoSampler
-from .picture_pool import PicturePool
+from ..picture_pool import PicturePool
 
 __all__ = ["VideoFeedback", "VideoSink", "VideoUplink"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import av
 import numpy as np
 from av.video.frame import VideoFrame
@@ -28,9 +26,8 @@ async def test_large_picture_becomes_a_smaller_jpeg_and_a_small_one_stays() -> N
     """In a thread; the proportions stay."""
     small, large = AgentPicture("image/png", png(64, 32)), AgentPicture("image/png", png(800, 400))
     assert len(large.data) > 256 * 1024
-    with ThreadPoolExecutor(1) as executor:
-        assert await fit_for_message(small, executor) is small
-        fitted = await fit_for_message(large, executor)
+    assert await fit_for_message(small) is small
+    fitted = await fit_for_message(large)
     assert fitted.mime_type == "image/jpeg"
     assert len(fitted.data) <= 190_000
     frame = decode_picture("image/jpeg", fitted.data)
@@ -40,5 +37,4 @@ async def test_large_picture_becomes_a_smaller_jpeg_and_a_small_one_stays() -> N
 async def test_large_picture_that_is_none_is_left_as_it_is() -> None:
     """The caller is told that it is too large."""
     broken = AgentPicture("image/png", bytes(300_000))
-    with ThreadPoolExecutor(1) as executor:
-        assert await fit_for_message(broken, executor) is broken
+    assert await fit_for_message(broken) is broken
