@@ -69,6 +69,30 @@ def test_thought_and_text_of_one_event_are_told_apart() -> None:
     assert events == [AgentThought("Hm"), AgentText("Hi"), AgentText(" you")]
 
 
+@pytest.mark.parametrize(
+    "thought",
+    [
+        blob(bytes(4), "audio/pcm;rate=24000"),
+        blob(b"jpeg", "image/jpeg"),
+        blob(b"%PDF", "application/pdf"),
+        types.Part(file_data=types.FileData(file_uri="https://example.com/a.mp4")),
+        types.Part(executable_code=types.ExecutableCode(code="1")),
+        types.Part(code_execution_result=types.CodeExecutionResult(output="1")),
+    ],
+    ids=["sound", "picture", "other data", "file", "code", "output"],
+)
+@pytest.mark.parametrize("is_beside_words", [False, True], ids=["alone", "beside words"])
+def test_thought_that_is_no_text_is_neither_played_nor_told(
+    thought: types.Part, is_beside_words: bool
+) -> None:
+    """It is not for the listener; and the model that thinks has not begun its answer."""
+    mapper = LiveEventMapper(first_agent="agent")
+    thought = thought.model_copy(update={"thought": True})
+    beside = [types.Part(text="Hi")] if is_beside_words else []
+    assert mapper.map(event(thought, *beside)) == [AgentText(part.text or "") for part in beside]
+    assert mapper.is_answering is is_beside_words
+
+
 # Pictures and files -----------------------------------------------------------------
 
 

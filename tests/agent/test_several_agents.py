@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ from rtc_server.agent.models.agent_models import prepare_models
 from rtc_server.errors import AgentLoadError
 from rtc_server.settings import Limits, Settings
 
-from .conftest import serve_agent
+from .conftest import FAST, serve_agent
 from .gemini_stand_in import Connection, gemini_stand_in
 from .scripted_llm import ScriptedConnection, ScriptedLlm, text_piece, tool_call, turn_complete
 
@@ -169,25 +172,30 @@ async def test_workflow_of_agents_goes_on_and_begins_again() -> None:
 
 
 async def test_workflow_that_ends_without_a_word_is_not_redialled_at_once() -> None:
-    """Its runs follow each other with the pause of a failure."""
+    """Its runs follow each other with the pause of a first failure."""
+    loop = asyncio.get_running_loop()
+    connected_at: list[float] = []
 
     async def finish(connection: ScriptedConnection) -> None:
+        connected_at.append(loop.time())
         connection.emit(tool_call("finish_task", result="x"))
 
-    model = ScriptedLlm(scripts=[finish])
-    agent = LlmAgent(name="one", model=model, mode="task")
+    agent = LlmAgent(name="one", model=ScriptedLlm(scripts=[finish]), mode="task")
+    pause_s = 0.15
     async with (
-        serve_agent(Workflow(name="root", edges=[(START, agent)])) as server,
+        serve_agent(
+            Workflow(name="root", edges=[(START, agent)]),
+            retry=replace(FAST, first_delay_s=pause_s, max_delay_s=9.0),
+        ) as server,
         server.call() as live,
     ):
-        ends = 0
 
         def third(event: LiveEvent) -> bool:
-            nonlocal ends
-            ends += isinstance(event, ToolReturned)
-            return ends == 3
+            return isinstance(event, ToolReturned) and len(connected_at) == 3
 
         seen = await until(live, third)
+        spacing_s = [later - earlier for earlier, later in itertools.pairwise(connected_at)]
+    assert min(spacing_s) > pause_s * 0.99
     assert failures(seen) == []
 
 
