@@ -11,7 +11,6 @@ import pytest
 
 from rtc_server.messages import (
     MAX_MESSAGE_BYTES,
-    MAX_TEXT_CHARACTERS,
     TOOL_JSON_LIMIT_BYTES,
     Activity,
     ClientMessage,
@@ -203,9 +202,11 @@ class TestClientMessages:
         assert refusal(fits).code == "unknown_type"
         assert refusal('"' + "€" * (MAX_MESSAGE_BYTES // 3) + '"').code == "too_large"
 
-    def test_a_text_that_is_too_long_is_refused_whole(self) -> None:
-        raw = json.dumps({"type": "text", "data": "x" * (MAX_TEXT_CHARACTERS + 1)})
-        assert refusal(raw).code == "too_large"
+    def test_a_text_may_fill_its_message(self) -> None:
+        text = "x" * (MAX_MESSAGE_BYTES - 40)
+        raw = json.dumps({"type": "text", "data": text})
+        assert parse_client_message(raw) == ClientText(text)
+        assert refusal(raw + " " * 40).code == "too_large"
 
     def test_a_refusal_does_not_repeat_what_was_sent(self) -> None:
         for raw in ('{"type":"SENTINEL"}', "SENTINEL", '{"mime_type":"SENTINEL"}'):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from .client import (
     MAX_MESSAGE_BYTES,
-    MAX_TEXT_CHARACTERS,
     Activity,
     ClientMessage,
     ClientText,
@@ -72,7 +71,6 @@ __all__ = [
     "Interrupt",
     "Latency",
     "MAX_MESSAGE_BYTES",
-    "MAX_TEXT_CHARACTERS",
     "PICTURE_TOO_LARGE",
     "TOOL_JSON_LIMIT_BYTES",
     "MessageError",

@@ -13,7 +13,6 @@ from .server import Error
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
-    "MAX_TEXT_CHARACTERS",
     "Activity",
     "ClientMessage",
     "ClientText",
@@ -32,8 +31,8 @@ __all__ = [
 MAX_MESSAGE_BYTES = 256 * 1024
 """A data-channel message may have this many bytes of UTF-8."""
 
-MAX_TEXT_CHARACTERS = 32 * 1024
-"""A typed text turn may have this many characters."""
+MAX_ERROR_CHARACTERS = 32 * 1024
+"""Of what a client says about a tool that failed, so much goes to the model."""
 
 MAX_ID_CHARACTERS = 256
 """The id of a tool call is made by the model or by ADK."""
@@ -219,7 +218,7 @@ def _client_tool_result(body: dict[str, Any]) -> ClientToolResult:
     if error is not None:
         if not isinstance(error, str):
             raise MessageError("bad_message", '"error" is a string.')
-        return ClientToolResult(_id(body), None, error[:MAX_TEXT_CHARACTERS])
+        return ClientToolResult(_id(body), None, error[:MAX_ERROR_CHARACTERS])
     if not isinstance(result, dict):
         raise MessageError("bad_message", '"result" is an object.')
     return ClientToolResult(_id(body), result)
@@ -246,10 +245,6 @@ def _text(body: dict[str, Any]) -> str:
     text = body.get("data")
     if not isinstance(text, str) or not text.strip():
         raise MessageError("bad_message", "A text message has its text in data.")
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise MessageError(
-            "too_large", f"A text may have {MAX_TEXT_CHARACTERS} characters at most."
-        )
     return text
 
 

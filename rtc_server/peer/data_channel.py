@@ -16,6 +16,7 @@ from ..messages import (
     ClientMessage,
     Error,
     MessageError,
+    MicrophoneAudio,
     ServerMessage,
     fitted,
     parse_client_message,
@@ -32,6 +33,8 @@ MAX_EARLY_MESSAGES = 1000
 """Messages kept for a channel that is not open yet; the oldest are dropped and counted."""
 
 _BURST_S = 2.0
+"""A microphone that comes in messages has 50 a second, and what was held up comes at once."""
+
 _QUIET_S = 2.0  # longer than SCTP waits to send again, which interrupts a burst
 _REPORT_AFTER_S = 30.0
 _DRAIN_LOOK_S = 0.01
@@ -84,7 +87,8 @@ class DataChannel:
         self._early: deque[ServerMessage] = deque()
         self._overflowed = False
         rate = limits.channel_messages_per_s
-        self._bucket = TokenBucket(rate, rate * _BURST_S)
+        self._all = TokenBucket(rate, rate * _BURST_S)
+        self._but_sound = TokenBucket(rate, rate)
         self._refused = 0
         self._refused_since = self._refused_at = 0.0
         self._report: asyncio.TimerHandle | None = None
@@ -163,13 +167,18 @@ class DataChannel:
         if self.closed.is_set():
             return
         now = self._clock()
-        if not self._bucket.take(now):
+        if not self._all.take(now):
             self._refuse(now)
             return
+        message = _parsed(raw)
+        if not isinstance(message, MicrophoneAudio) and not self._but_sound.take(now):
+            self._refuse(now)
+            return
+        if isinstance(message, Error):
+            self._send(message)
+            return
         try:
-            self._sink.on_message(parse_client_message(raw))
-        except MessageError as problem:
-            self._send(problem.error)
+            self._sink.on_message(message)
         except Exception:
             # aiortc's receive loop would end, and with it the call, for one message.
             logger.exception("a message of the client could not be handled")
@@ -205,3 +214,11 @@ class DataChannel:
                 dropped=dropped,
             )
         )
+
+
+def _parsed(raw: str | bytes) -> ClientMessage | Error:
+    """The message, or why it cannot be taken."""
+    try:
+        return parse_client_message(raw)
+    except MessageError as problem:
+        return problem.error
