@@ -55,6 +55,12 @@ class Limits:
     playout_s: float = 600.0
     """Agent's audio kept ahead of playout; the newest is dropped."""
 
+    model_connects_per_s: float = 10.0
+    """Connections to a model that are opened in a second, over all calls, in the long run."""
+
+    model_connects_at_once: int = 40
+    """So many are opened at once after a quiet time."""
+
     answer_s: float = 30.0
     """The agent has this long to begin an answer, or to go on with one."""
 

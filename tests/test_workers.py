@@ -31,7 +31,7 @@ from rtc_server.workers.link import MAX_REQUESTS, WorkerLink, WorkerLost
 from rtc_server.workers.placement import Placement, WorkerState
 from rtc_server.workers.remote_calls import RemoteCalls
 from rtc_server.workers.summed_metrics import SummedMetrics, snapshot_of
-from rtc_server.workers.supervisor import backoff_s, share_of_ports
+from rtc_server.workers.supervisor import backoff_s, share_of, share_of_ports
 from rtc_server.workers.wire import (
     Configuration,
     error_from_wire,
@@ -254,6 +254,15 @@ class TestShares:
         with pytest.raises(ConfigurationError, match="3 workers cannot share 2 UDP ports"):
             share_of_ports((100, 101), 3, 0)
         assert share_of_ports(None, 3, 0) is None
+
+    @pytest.mark.parametrize("workers", [1, 2, 3, 8])
+    def test_all_workers_together_connect_to_a_model_no_faster_than_one_process(
+        self, workers: int
+    ) -> None:
+        whole = Settings(workers=workers)
+        shares = [share_of(whole, number).limits for number in range(workers)]
+        assert sum(one.model_connects_per_s for one in shares) == pytest.approx(10.0)
+        assert 40 <= sum(one.model_connects_at_once for one in shares) < 40 + workers
 
     def test_a_worker_that_cannot_live_is_started_less_and_less_often(self) -> None:
         waits = [backoff_s(failures, 1.0) for failures in range(1, 12)]

@@ -103,7 +103,14 @@ class AgentRuntime:
         name = settings.fallback_model
         self._fallback = None if name is None else load_fallback(name, self.models.first_agent)
         self._ask_again = settings.ask_again or agent.ask_again
-        self._gates = ModelGates(metrics, breaker)
+        limits = settings.limits
+        self.gates = ModelGates(
+            metrics,
+            breaker
+            or BreakerRules(
+                connects_per_s=limits.model_connects_per_s, burst=limits.model_connects_at_once
+            ),
+        )
         self._options = LiveOptions(
             settings,
             agent_name=agent.name,
@@ -204,7 +211,7 @@ class AgentRuntime:
             self.sessions,
             models=self.models,
             fallback=self._fallback,
-            gates=self._gates,
+            gates=self.gates,
             ask_again=self._ask_again,
             user_id=user_id,
             session_id=session_id,

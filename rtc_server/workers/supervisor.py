@@ -24,7 +24,7 @@ from .link import WorkerLink, WorkerLost
 from .remote_calls import METRICS_TIMEOUT_S, RemoteCalls
 from .wire import Configuration
 
-__all__ = ["Supervisor", "backoff_s", "share_of_ports"]
+__all__ = ["Supervisor", "backoff_s", "share_of", "share_of_ports"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Supervisor:
         metrics: Metrics,
     ) -> None:
         self._configurations = [
-            replace(configuration, settings=_share_of(settings, number))
+            replace(configuration, settings=share_of(settings, number))
             for number in range(settings.workers)
         ]
         self._calls = calls
@@ -293,17 +293,24 @@ def _ending(process: Process) -> str:
     return f"ended with status {status}"
 
 
-def _share_of(settings: Settings, number: int) -> Settings:
-    """The settings of one worker: its ports; no secret that the front looks after.
+def share_of(settings: Settings, number: int) -> Settings:
+    """The settings of one worker: its ports, its part of the connections that a model is asked
+    for in a second; no secret that the front looks after.
 
     The limit of calls stays: the front keeps it for all together, so a worker never meets it,
     and knows by it that it is not to refuse calls because of its load.
     """
+    limits = settings.limits
     return replace(
         settings,
         workers=1,
         auth_secret=None,
         udp_ports=share_of_ports(settings.udp_ports, settings.workers, number),
+        limits=replace(
+            limits,
+            model_connects_per_s=limits.model_connects_per_s / settings.workers,
+            model_connects_at_once=-(-limits.model_connects_at_once // settings.workers),
+        ),
     )
 
 

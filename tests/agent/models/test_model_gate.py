@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from rtc_server.agent.models.circuit_breaker import BreakerRules
 from rtc_server.agent.models.model_gate import ModelGate
 from rtc_server.metrics import Metrics
+from rtc_server.settings import Limits, Settings
+from tests.agent.conftest import agent_of, serve_agent
+from tests.agent.scripted_llm import ScriptedLlm, echo_text
 from tests.waiting import until
 
 RULES = BreakerRules(failures=2, calls=2, first_pause_s=0.01, proof_s=0.05)
@@ -43,3 +50,15 @@ async def test_a_model_that_is_back_is_known_to_be_by_a_connection_that_holds() 
     await gate.admit("a", 5.0)
     gate.connected("a")
     await until(lambda: figure(metrics, 'rtc_agent_model_down{model="m"}') == 0)
+
+
+async def test_how_fast_calls_may_connect_is_what_the_settings_say() -> None:
+    """A worker has but its part of what one process may do."""
+    limits = Limits(model_connects_per_s=0.01, model_connects_at_once=1)
+    llm = ScriptedLlm(scripts=[echo_text])
+    async with serve_agent(agent_of(llm), settings=Settings(limits=limits)) as server:
+        gate = server.runtime.gates.of("scripted")
+        await gate.admit("first", 1.0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await gate.admit("second", 1.0)
