@@ -87,7 +87,7 @@ class LiveSession:
             log=self._log,
         )
         calls = ToolCalls(models.background_tools)
-        tools = ToolWatch(calls, self._events.tell)
+        tools = ToolWatch(calls, self._events.tell, executor)
 
         self.questions = questions if questions is not None else CallerQuestions()
         """What tools wait for the caller to say."""

@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextvars import ContextVar
 from typing import Any
 
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.events.event import Event
 from google.adk.tools.base_tool import BaseTool
+from google.adk.tools.function_tool import FunctionTool
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
 from ..live_events import LiveEvent
 from .background_tools import is_streaming
 from .tool_calls import StreamEnd, ToolCalls
+from .tool_coroutines import in_threads, never_suspends
 from .tool_limits import ToolRun, ToolTakenBack
 
 __all__ = ["CANCELLED", "ToolWatch", "watch_tools"]
@@ -41,9 +44,13 @@ class ToolWatch:
     Args:
         calls: what is known of each call.
         tell: is given what there is to be told.
+        threads: where a tool runs that never suspends.
     """
 
-    def __init__(self, calls: ToolCalls, tell: Callable[[LiveEvent], None]) -> None:
+    def __init__(
+        self, calls: ToolCalls, tell: Callable[[LiveEvent], None], threads: Executor
+    ) -> None:
+        self.threads = threads
         self._calls = calls
         self._tell = tell
         self._runs: dict[str, ToolRun] = {}
@@ -179,10 +186,18 @@ def _watch_of(tool_context: ToolContext) -> tuple[ToolWatch | None, str]:
     return watch, id
 
 
+def _threads() -> Executor | None:
+    """Those of the session that runs this tool; None where there is none on this loop."""
+    watch = _watch.get()
+    return watch.threads if watch is not None and watch.is_here else None
+
+
 def _wrap(tool: BaseTool, seconds: float) -> None:
     """Wraps ``run_async`` of this one instance; a second time changes nothing."""
     if _WATCHED in tool.__dict__:
         return
+    if isinstance(tool, FunctionTool) and never_suspends(tool.func):
+        tool.func = in_threads(tool.func, _threads)
     run: Run = tool.run_async
 
     async def watched(*, args: dict[str, Any], tool_context: ToolContext) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from typing import Any
 
 import pytest
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
@@ -38,9 +39,10 @@ async def use_tool(connection: ScriptedConnection) -> None:
 async def test_an_async_tool_that_blocks_the_loop_is_named_with_its_call(
     llm: ScriptedLlm, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It stays on the server's loop, as what it uses does, and stalls every call."""
+    """One that awaits stays on the server's loop, as what it uses does, and stalls every call."""
 
     async def look_up() -> dict[str, str]:
+        await asyncio.sleep(0)
         time.sleep(0.4)  # noqa: ASYNC251  (that is the fault)
         return {}
 
@@ -66,11 +68,29 @@ async def test_with_adks_thread_pool_an_async_tool_that_blocks_stalls_no_other_c
     done = threading.Event()
 
     async def look_up() -> dict[str, bool]:
+        await asyncio.sleep(0)
         return {"was_set": done.wait(20.0)}  # blocks whatever loop it runs on
 
+    await two_calls(llm, look_up, done, {"tool_thread_pool_config": {}})
+
+
+async def test_an_async_tool_that_awaits_nothing_stalls_no_other_call(llm: ScriptedLlm) -> None:
+    """As a synchronous one, which it is in all but name."""
+    done = threading.Event()
+
+    async def look_up() -> dict[str, bool]:
+        return {"was_set": done.wait(20.0)}
+
+    await two_calls(llm, look_up, done, {})
+
+
+async def two_calls(
+    llm: ScriptedLlm, look_up: Any, done: threading.Event, run_config: dict[str, Any]
+) -> None:
+    """One waits for the tool, the other is answered meanwhile; then the tool is let go."""
     llm.scripts = [use_tool, echo_text]
     loaded = LoadedAgent.from_object("scripted", agent_of(llm, tools=[look_up]))
-    settings = Settings(run_config={"tool_thread_pool_config": {}})
+    settings = Settings(run_config=run_config)
     async with AgentRuntime(
         loaded, settings, Metrics(), session_service=InMemorySessionService(), retry=FAST
     ) as runtime:
