@@ -15,7 +15,6 @@ Definitions, for all servers alike:
 
 from __future__ import annotations
 
-import statistics
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -230,8 +229,3 @@ def calls_on_time(
         if number < 1:
             break
     return good
-
-
-def median_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """The median, and how far the outermost values are apart."""
-    return statistics.median(values), max(values) - min(values)

@@ -111,7 +111,7 @@ class Failure:
                 return BUSY
             if status in (UNSUPPORTED_DATA, POLICY_VIOLATION) or 400 <= status < 500:
                 return REFUSED
-            if status in (1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014) or status >= 500:
+            if status >= 500:  # a close code is, too
                 return LOST
         if isinstance(error, ConnectionClosed | RedialLimit | HandleRefused):
             return LOST

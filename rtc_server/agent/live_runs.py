@@ -324,7 +324,7 @@ class LiveRuns:
         self._metrics.agent_errors.labels(code).inc()
         if not goes_on:
             await self._lost.give_up(code)
-        elif not self._session_wait.is_told:
+        elif not self._session_wait.has_failed_before:
             await self._emit(AgentFailed(code, message, retryable=True, keeps_question=True))
         self._lost.prompt_again()
         if goes_on:

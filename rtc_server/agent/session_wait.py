@@ -19,8 +19,8 @@ class SessionWait:
         self._failures = 0
 
     @property
-    def is_told(self) -> bool:
-        """Whether it has failed before."""
+    def has_failed_before(self) -> bool:
+        """Whether the last failure was not the first, of which the caller is told."""
         return self._failures > 1
 
     def failed(self, now: float) -> bool:

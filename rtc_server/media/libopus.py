@@ -38,7 +38,6 @@ class Control:
     COMPLEXITY = 4010
     INBAND_FEC = 4012
     PACKET_LOSS_PERCENT = 4014
-    DTX = 4016
     SIGNAL = 4024
 
     SIGNAL_AUTO = -1000

@@ -226,7 +226,6 @@ class OpusEncoder:
     :param fec: whether the receiver's fmtp allows in-band FEC (RFC 7587, section 6.1).
     :param packet_loss_percent: what the receiver loses, as far as is known; as
         :meth:`set_packet_loss`.
-    :param dtx: in silence packets of 1 or 2 bytes, which need not be sent.
     :param codec: None: the one of :func:`codec_in_use`.
     :raises ValueError: a rate, bit rate or complexity that Opus does not take.
     """
@@ -239,7 +238,6 @@ class OpusEncoder:
         complexity: int | None = None,
         fec: bool = False,
         packet_loss_percent: int = 0,
-        dtx: bool = False,
         codec: Codec | None = None,
     ) -> None:
         if rate not in ENCODER_RATES:
@@ -252,7 +250,6 @@ class OpusEncoder:
         self._most_complexity = _checked_complexity(complexity)
         self._fec = fec
         self._packet_loss_percent = _percent(packet_loss_percent) if fec else 0
-        self._dtx = dtx
         is_direct = (codec or codec_in_use()) is Codec.LIBOPUS
         self._libopus = libopus.Encoder(libopus.load(), rate) if is_direct else None
         self._codec: libopus.Encoder | pyav_opus.Encoder
@@ -269,7 +266,7 @@ class OpusEncoder:
         return self._codec.encode(pcm)
 
     # Changes while it runs. They hold from the next packet on, without a click; an encoder of
-    # PyAV keeps what it was opened with, and has no DTX.
+    # PyAV keeps what it was opened with.
 
     def set_packet_loss(self, percent: int) -> None:
         """Takes the share of packets that the receiver reports as lost; from 1 % on there is FEC.
@@ -292,12 +289,6 @@ class OpusEncoder:
             self._most_complexity = most
             self._apply()
 
-    def set_dtx(self, dtx: bool) -> None:
-        """Whether silence gives packets that need not be sent."""
-        if dtx != self._dtx:
-            self._dtx = dtx
-            self._apply()
-
     def _apply(self) -> None:
         if self._libopus is None:
             return
@@ -308,7 +299,6 @@ class OpusEncoder:
             (Control.COMPLEXITY, self._complexity(mode)),
             (Control.INBAND_FEC, bool(self._packet_loss_percent)),
             (Control.PACKET_LOSS_PERCENT, self._packet_loss_percent or _MDCT_LOSS_PERCENT),
-            (Control.DTX, self._dtx),
         ):
             self._libopus.control(request, value)
 

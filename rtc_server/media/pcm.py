@@ -53,11 +53,6 @@ class Framer:
         self._size = size_bytes
         self._rest = b""
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes that wait for the piece to be whole: always fewer than its size."""
-        return len(self._rest)
-
     def push(self, pcm: bytes) -> list[bytes]:
         """Takes any number of bytes and returns the pieces that are now whole, in order."""
         data = self._rest + pcm if self._rest else pcm
@@ -65,15 +60,15 @@ class Framer:
         self._rest = data[whole:]
         return [data[start : start + self._size] for start in range(0, whole, self._size)]
 
-    def flush(self, pad: bool = True) -> bytes | None:
-        """Returns the rest, filled up with zeros unless ``pad`` is false; None when there is none.
+    def flush(self) -> bytes | None:
+        """Returns the rest, filled up with zeros; None when there is none.
 
         The framer is empty afterwards and can be used again.
         """
         rest, self._rest = self._rest, b""
         if not rest:
             return None
-        return rest.ljust(self._size, b"\0") if pad else rest
+        return rest.ljust(self._size, b"\0")
 
 
 class Resampler:

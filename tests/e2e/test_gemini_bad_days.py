@@ -163,21 +163,6 @@ async def test_an_answer_that_is_lost_is_told_and_the_next_turn_is_answered(
         assert len(api.connections) >= 2
 
 
-async def test_a_dead_network_is_noticed_with_the_pings_that_the_server_sets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those of the other tests are quicker."""
-    days = (Day(at(Moment.MID_ANSWER, StopReading(), nth=2)), Day())
-    async with (
-        gemini_server(
-            tmp_path, monkeypatch, days=days, pace=QUICK, settings=SETTINGS, pings=None
-        ) as (server, api),
-        server.call() as caller,
-    ):
-        await assert_told(caller, lost("network gone", RESUMED, StopReading()), {RESUMED})
-        assert api.taken == 2
-
-
 @pytest.mark.parametrize("deed", [Close(1000), Abort()], ids=["close 1000", "drop"])
 async def test_without_resumption_the_history_is_told_anew(
     deed: Deed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -65,6 +66,9 @@ class Served:
         self.model: LiveModel | None = None
         self.received: list[str] = []
         """Kinds of the client's messages, in order, each run of the same once."""
+        self.opened_at = _now()
+        self.done_at: list[float] = []
+        """When something went wrong with it."""
         self._held_until = 0.0
 
     def is_of(self, socket: ServerConnection) -> bool:
@@ -145,6 +149,7 @@ class Served:
         assert self.model is not None
         assert self.setup is not None
         self._stand_in.done.append(deed)
+        self.done_at.append(_now())
         match deed:
             case Abort():
                 self._abort()
@@ -166,8 +171,10 @@ class Served:
             case Stall():
                 self._held_until = _NEVER if deed.seconds is None else _now() + deed.seconds
             case StopReading():
-                # Pings are not read, so that they are not answered.
+                # Pings are not read, so that they are not answered; nor does the kernel read on.
                 self._socket.transport.pause_reading()
+                of_kernel = self._socket.transport.get_extra_info("socket")
+                of_kernel.setsockopt(SOL_SOCKET, SO_RCVBUF, 65_536)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stand_in.closing.wait(), _DEAF_S)
                 self._abort()

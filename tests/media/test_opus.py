@@ -459,24 +459,6 @@ def test_complexity_can_be_limited_at_any_time(speech: Samples, codec: Codec) ->
     assert (rest != full[20:]) is (codec is Codec.LIBOPUS)
 
 
-@DIRECT_ONLY
-def test_silence_with_dtx_gives_packets_that_need_not_be_sent() -> None:
-    sound, silence = s16(vowel(0.2, 24_000)), bytes(24_000 * 2)
-    encoder = OpusEncoder(24_000, dtx=True)
-    size = encoder.frame_bytes
-    packets = [
-        encoder.encode((sound + silence + sound)[at : at + size])
-        for at in range(0, len(sound) * 2 + len(silence), size)
-    ]
-    assert all(len(packet) > 20 for packet in packets[:10])
-    assert sum(len(packet) <= 2 for packet in packets[10:60]) > 30
-    assert len(packets[-1]) > 20
-    decoder = OpusDecoder()
-    assert all(len(decoder.decode(packet)) == 640 for packet in packets), "they decode all the same"
-    encoder.set_dtx(False)
-    assert all(len(encoder.encode(bytes(size))) > 2 for _ in range(30))
-
-
 @pytest.mark.parametrize("complexity", [-1, 11])
 def test_encoder_refuses_a_complexity_of_nonsense(complexity: int) -> None:
     with pytest.raises(ValueError, match="complexity"):

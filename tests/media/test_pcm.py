@@ -43,7 +43,6 @@ def test_framer_gives_whole_pieces_and_keeps_the_rest() -> None:
     framer = Framer(4)
     assert framer.push(b"abc") == []
     assert framer.push(b"defghij") == [b"abcd", b"efgh"]
-    assert framer.pending_bytes == 2
     assert framer.push(b"") == []
     assert framer.push(b"kl") == [b"ijkl"]
     assert framer.flush() is None
@@ -54,12 +53,6 @@ def test_framer_flush_pads_the_rest_with_zeros() -> None:
     framer.push(b"ab")
     assert framer.flush() == b"ab\0\0"
     assert framer.flush() is None
-
-
-def test_framer_flush_gives_the_bare_rest_when_asked() -> None:
-    framer = Framer(4)
-    framer.push(b"ab")
-    assert framer.flush(pad=False) == b"ab"
 
 
 def test_framer_refuses_pieces_of_no_size() -> None:

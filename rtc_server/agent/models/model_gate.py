@@ -59,7 +59,7 @@ class ModelGate:
 
     def turns_away(self) -> bool:
         """Whether a call that asks now would have to wait for the model to be there again."""
-        return self._breaker.is_open and not self._breaker.may_probe(self._clock())
+        return self.is_open and not self.may_probe()
 
     async def admit(self, call: Hashable, patience_s: float) -> None:
         """Wait until ``call`` may connect.

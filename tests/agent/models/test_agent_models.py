@@ -13,7 +13,7 @@ from google.adk.models.google_llm import Gemini
 from google.adk.tools.function_tool import FunctionTool
 
 from rtc_server.agent.adk_internals import make_live_client, sync_tools_on
-from rtc_server.agent.models.agent_models import prepare_models
+from rtc_server.agent.models.agent_models import PING, prepare_models
 
 from ..scripted_llm import ScriptedLlm
 from ..tone_cascade import tone_cascade
@@ -90,7 +90,7 @@ async def test_live_client_is_made_ahead_once_for_a_loop(monkeypatch: pytest.Mon
     client = model._live_api_client
     assert model._live_api_client is client
     ping = client._api_client._websocket_ssl_ctx
-    assert (ping["ping_interval"], ping["ping_timeout"], ping["close_timeout"]) == (2, 2, 1)
+    assert {name: ping[name] for name in PING} == PING
     await client.aio.aclose()
     await model.api_client.aio.aclose()
 
