@@ -180,6 +180,7 @@ class Conversation:
             case live.InputRefused():
                 self._out.append(_BACKLOG_FULL)
             case live.ModelAway():
+                self._turns.on_away()
                 self._absence.away(event.patience_s, now)
             case live.ModelBack():
                 self._out += self._absence.back(event.name, now)
@@ -400,23 +401,22 @@ class Conversation:
         """Ends a turn that never ends, and one whose round of tools leads to no more words."""
         is_sounding = self._on_wire or self.playout.buffered_s > 0
         match watch_answer(answer, now, self.rules, is_sounding=is_sounding):
-            case "goes_on":
-                return
             case "is_overdue":
-                self._time_out()
-        self._out += self._open.complete(now)
+                self._time_out(now, is_owed=self._asked.question.is_open or self._is_heard)
+            case "is_over":
+                self._out += self._open.complete(now)
 
     def _watch_question(self, now: float) -> None:
         """Gives up a model that owes an answer, or a sign; its absence does not count."""
         since = self._asked.waiting_since(is_heard=self._is_heard)
         if since is None:
             if self.rules.owes_signs and self._unheard.is_overdue(now, self.rules.answer_timeout_s):
-                self._time_out()
+                self._time_out(now, is_owed=False)
             return
         if self._is_overdue(since, now):
             self._asked.is_given_up = True
             if not self.rules.may_stay_silent:
-                self._time_out()
+                self._time_out(now, is_owed=True)
 
     def _is_overdue(self, since: float, now: float) -> bool:
         return now - max(since, self._absence.back_at) > self.rules.answer_timeout_s
@@ -438,7 +438,8 @@ class Conversation:
         else:
             self._out += [_SAYS_NOTHING, RenewModel()]
 
-    def _time_out(self) -> None:
+    def _time_out(self, now: float, *, is_owed: bool) -> None:
+        self._turns.give_up(now, is_owed=is_owed)
         self._out += [_AGENT_TIMEOUT, RenewModel()]
 
     # ------------------------------------------------------------------

@@ -195,6 +195,19 @@ class Turns:
             self.begin(now)  # the turn that was asked for is lost, and ends
         if self.answers.given is not None:
             self.out += self.answers.flush(now)  # one that is complete is played to its end
+        self.on_away()
+
+    def give_up(self, now: float, *, is_owed: bool) -> None:
+        """The model has had its time: what it was saying ends, and what it ``is_owed`` to say."""
+        self.asked.prompted_at = None
+        if self.answers.given is not None:
+            self.cut_off(now)
+        if is_owed:
+            self.begin(now)
+            self.cut_off(now, has_begun=False)
+
+    def on_away(self) -> None:
+        """The connection is gone: nothing of what it was saying is still to come."""
         self.cut = None
         self._late_complete = False
         self._held_transcript = None

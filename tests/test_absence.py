@@ -155,7 +155,7 @@ def test_overdue_answer_has_the_model_renewed() -> None:
     line.speak(200)
     line.live(32)
     assert line.actions.count(RenewModel()) == 2
-    assert line.turns() == [(1, False)]
+    assert line.turns() == [(1, True), (2, True)]
     assert [one["code"] for one in line.sent("error")] == ["agent_timeout"] * 2
 
 
@@ -167,7 +167,7 @@ def test_tool_holds_up_an_answer_only_so_long() -> None:
     line.live(78)
     assert line.turns() == []
     line.live(5)
-    assert line.turns() == [(1, False)]
+    assert line.turns() == [(1, True)]
     assert [one["code"] for one in line.sent("error")] == ["agent_timeout"]
     assert RenewModel() in line.actions
 

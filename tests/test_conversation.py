@@ -204,26 +204,6 @@ def test_a_failure_ends_the_turn_that_was_asked_for_and_not_begun(stage: Stage) 
     assert stage.turns() == [(1, True)]
 
 
-def test_an_agent_that_never_answers_is_named_once(stage: Stage) -> None:
-    stage.types("hello")
-    stage.wait(90)
-    assert [one["code"] for one in stage.sent("error")] == ["agent_timeout"]
-    assert stage.states()[-1] == "listening"
-    stage.speak(100)
-    stage.agent(live.ModelTurnComplete())
-    stage.play(200)
-    assert stage.turns() == [(1, False)]
-
-
-def test_a_turn_that_never_ends_is_ended(stage: Stage) -> None:
-    stage.speak(100)
-    stage.play(200)
-    stage.wait(40)
-    assert stage.turns() == [(1, False)]
-    stage.agent(live.ModelTurnComplete())
-    assert stage.turns() == [(1, False)]
-
-
 def test_an_answer_without_a_word_still_ends(stage: Stage) -> None:
     stage.types("hello")
     stage.agent(live.ModelTurnComplete())

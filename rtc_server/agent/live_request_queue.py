@@ -88,6 +88,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._taker: asyncio.Task[object] | None = None
         self._leaving: asyncio.Task[object] | None = None
         """A taker that has been given its last request, as far as is known."""
+        self._is_held = False
 
     # What is put in ---------------------------------------------------------
 
@@ -185,7 +186,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         if self._taker is self._leaving:
             await asyncio.sleep(_LEAVING_S)  # to be cancelled; if not, it stays
         self._leaving = None
-        while not self._requests:
+        while self._is_held or not self._requests:
             self._available.clear()
             await self._available.wait()
         taken = self._requests.popleft()
@@ -195,8 +196,13 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
             self._leaving = self._taker
         return taken.request
 
+    def hold(self) -> None:
+        """Give nothing out before :meth:`start_over`: the run is ending, and would lose it."""
+        self._is_held = True
+
     def start_over(self) -> None:
         """Prepare for a new run: what only the old one could use goes, text is kept."""
+        self._is_held = False
         kept = [one for one in self._requests if not one.is_frame and _outlives_run(one.request)]
         dropped_s = self._audio_s
         self._requests = deque(kept)
@@ -204,6 +210,8 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._images = sum(one.is_image for one in kept)
         self._waiting_since = self._clock() if kept else None
         self._taker = self._leaving = None
+        if kept:
+            self._available.set()
         if dropped_s:
             self._on_audio_dropped(dropped_s)
 

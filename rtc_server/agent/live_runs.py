@@ -202,8 +202,12 @@ class LiveRuns:
         self._lost.turn.prompted(text, again=again)
 
     def renew(self, prompt: str | None = None) -> None:
-        """End the run that goes on; the next one starts at once, and is given ``prompt``."""
+        """End the run that goes on; the next one starts at once, and is given ``prompt``.
+
+        What was asked so far is told to be lost, and is not answered later.
+        """
         self._lost.forget()
+        self._input.queue.withdraw_texts()
         self._watch.end(Renewed(prompt))
 
     # The task -----------------------------------------------------------------

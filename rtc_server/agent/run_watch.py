@@ -52,6 +52,7 @@ class RunWatch:
         """End the run that goes on; :meth:`run` then returns ``why``."""
         if self._run is not None and not self._run.done() and self._ended_by is None:
             self._ended_by = why
+            self._queue.hold()
             self._run.cancel()
 
     async def run(self, serve: Callable[[], Coroutine[None, None, None]]) -> BaseException | None:

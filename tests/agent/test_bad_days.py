@@ -39,6 +39,7 @@ from .scripted_llm import (
     heard,
     never_answer,
     resumption_handle,
+    stall,
     text_of,
     text_piece,
     tool_call,
@@ -471,6 +472,21 @@ async def test_renewed_connection_answers_the_next_turn(llm: ScriptedLlm) -> Non
         seen = await until(live, ModelTurnComplete)
     assert texts(seen) == "You said: two"
     assert failures(seen) == []
+
+
+async def test_text_that_was_not_taken_before_the_renewal_is_not_answered_after_it(
+    llm: ScriptedLlm,
+) -> None:
+    """The caller has been told that it is lost; what he types then is answered, and that alone."""
+    llm.scripts = [stall, echo_text]
+    async with serve_agent(agent_of(llm)) as server, server.call() as live:
+        await llm.wait_connected()
+        live.send_text("taken, and lost")
+        live.send_text("waits, and is lost")
+        live.renew()
+        live.send_text("two")
+        seen = await until(live, ModelTurnComplete)
+    assert texts(seen) == "You said: two"
 
 
 async def test_renewal_without_a_connection_changes_nothing(llm: ScriptedLlm) -> None:

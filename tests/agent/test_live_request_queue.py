@@ -216,6 +216,22 @@ async def test_start_over_keeps_text_pictures_and_state_only() -> None:
     assert await drain(queue) == ["kept", "image/jpeg:7", "state_delta"]
 
 
+async def test_run_that_is_ending_is_given_nothing_more() -> None:
+    """What is put in meanwhile is for the next run, which takes it."""
+    queue = BoundedLiveRequestQueue()
+    old = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.hold()
+    queue.send_content(text("kept"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not old.done()
+    old.cancel()
+    await asyncio.wait({old})
+    queue.start_over()
+    assert await drain(queue) == ["kept"]
+
+
 async def test_waiting_time_counts_from_the_last_taking() -> None:
     """A run is stalled that takes nothing of what is there."""
     now = 0.0

@@ -312,6 +312,18 @@ async def test_unheard_words_are_set_off_for_eye_and_ear(talk: Conversation) -> 
     assert "(not heard) a time." in await row.aria_snapshot()
 
 
+async def test_answer_that_stopped_halfway_is_shown_as_cut(talk: Conversation) -> None:
+    """All that came of it was heard; of the next nothing came, and there is no row."""
+    await talk.say("Once upon", final=False)
+    await talk.say("Once upon")
+    await talk.end(interrupted=True, heard_ms=400, heard_text="Once upon")
+    await talk.end(turn=2, interrupted=True, heard_ms=0, heard_text="")
+    row = talk.rows("agent")
+    await expect(row).to_have_count(1)
+    await expect(row.locator(".remark")).to_have_text("interrupted")
+    await expect(row.locator(".unheard")).to_have_count(0)
+
+
 async def test_unheard_end_of_a_text_answer_is_set_off(talk: Conversation) -> None:
     await talk.answer("It is **six** and seven.")
     await talk.end(interrupted=True, heard_text="It is **six**")

@@ -7,14 +7,13 @@ before.  What is promised is in ``docs/bad-days.md``.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rtc_server.settings import Limits, Settings
+from rtc_server.settings import Settings
 from tests.e2e.gemini import FAST, MODELS, answers, ask, gemini_server, of_type
 from tests.e2e.server import Caller
 from tests.gemini.live_model import Moment, Pace
@@ -25,7 +24,6 @@ from tests.gemini.misbehaviour import (
     UNKNOWN_MESSAGE,
     Abort,
     At,
-    CancelTools,
     Close,
     Day,
     Deed,
@@ -44,11 +42,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.filterwarnings("ignore:The `session.send` method is deprecated")
 
 QUICK = Pace(playback=0.0, word_s=0.06)
-ANSWER_S = 1.0
-"""The watchdog's time in these tests."""
-
 SETTINGS = Settings(port=0)
-IMPATIENT = Settings(port=0, limits=Limits(answer_s=ANSWER_S))
 
 
 @dataclass(frozen=True)
@@ -347,118 +341,6 @@ async def test_a_model_that_is_never_there_ends_the_call_with_a_word_and_without
         assert [one["retryable"] for one in of_type(caller, "error")] == [True, False]
         assert_nothing_secret(caller)
         assert api.attempts <= 24
-
-
-STALLS = {
-    "stalled in the middle": (Day(at(Moment.MID_ANSWER, Stall(), nth=2)), 2),
-    "stalled before the answer": (Day(at(Moment.QUESTION, Stall(), nth=2)), 2),
-}
-
-
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("name", STALLS)
-async def test_a_turn_that_never_ends_is_ended_and_the_next_one_answered(
-    name: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The connection stays open, and nothing comes: the watchdog's business."""
-    day, _ = STALLS[name]
-    async with (
-        gemini_server(
-            tmp_path, monkeypatch, model=model, days=[day, Day()], pace=QUICK, settings=IMPATIENT
-        ) as (server, _),
-        server.call() as caller,
-    ):
-        await ask(caller, "I am Ada")
-        caller.client.send({"type": "text", "data": "count to 30"})
-        error = await caller.client.next_message("error", 4 * ANSWER_S)
-        assert (error["code"], error["retryable"]) == ("agent_timeout", True)
-        await goes_on_after_a_timeout(caller)
-
-
-async def test_a_model_that_is_silent_after_the_setup_is_left_for_a_new_connection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with (
-        gemini_server(
-            tmp_path,
-            monkeypatch,
-            days=[Day(at(Moment.READY, Stall())), Day()],
-            pace=QUICK,
-            settings=IMPATIENT,
-        ) as (server, _),
-        server.call() as caller,
-    ):
-        caller.client.send({"type": "text", "data": "I am Ada"})
-        error = await caller.client.next_message("error", 4 * ANSWER_S)
-        assert (error["code"], error["retryable"]) == ("agent_timeout", True)
-        caller.client.send({"type": "text", "data": "hello"})
-        await caller.client.wait_for(lambda: "You said: hello" in answers(caller).values())
-
-
-async def test_a_caller_who_speaks_to_a_model_that_is_silent_is_told_and_then_heard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No transcript says that he has spoken: our own detector does."""
-    days = [Day(at(Moment.READY, Stall())), Day()]
-    async with (
-        gemini_server(tmp_path, monkeypatch, days=days, pace=QUICK, settings=IMPATIENT) as (
-            server,
-            api,
-        ),
-        server.call() as caller,
-    ):
-        await until(lambda: bool(api.done))
-        await caller.ask_aloud(1.0)
-        error = await caller.client.next_message("error")
-        assert (error["code"], error["retryable"]) == ("agent_timeout", True)
-        await until(lambda: api.taken == 2)
-        await caller.ask_aloud(1.0)
-        await caller.client.next_message("turn")
-        assert answers(caller) == {1: "You said: I asked aloud"}
-
-
-async def goes_on_after_a_timeout(caller: Caller) -> None:
-    """The next turn is answered; which number it has depends on how much of the last was said."""
-    caller.client.send({"type": "text", "data": "What did I say?"})
-    await caller.client.wait_for(
-        lambda: any(
-            "I am Ada" in said and one["turn"] == n
-            for one in of_type(caller, "turn")
-            for n, said in answers(caller).items()
-            if n > 1
-        )
-    )
-
-
-async def slow() -> dict[str, str]:
-    """A tool that takes its time."""
-    await asyncio.sleep(30)
-    return {}
-
-
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-async def test_a_tool_that_is_cancelled_leaves_a_call_that_goes_on(
-    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    day = Day(at(Moment.TOOL, Stall(0.3)), at(Moment.TOOL, CancelTools()))
-    async with (
-        gemini_server(
-            tmp_path,
-            monkeypatch,
-            model=model,
-            days=[day],
-            pace=QUICK,
-            settings=IMPATIENT,
-            tools=[slow],
-        ) as (server, _),
-        server.call() as caller,
-    ):
-        await ask(caller, "I am Ada")
-        caller.client.send({"type": "text", "data": "use slow"})
-        await caller.client.wait_for(
-            lambda: {one["phase"] for one in of_type(caller, "tool")} >= {"cancelled"}
-        )
-        await goes_on_after_a_timeout(caller)
 
 
 async def test_after_every_bad_day_nothing_of_the_calls_is_left(

@@ -15,14 +15,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from rtc_server.errors import ConfigurationError
-from rtc_server.settings import Settings
+from rtc_server.settings import Limits, Settings
 from rtc_server.tracing import exporting
 from tests.agent.scripted_llm import (
     ScriptedConnection,
     ScriptedLlm,
     fail_after,
+    never_answer,
     talker,
     text_piece,
+    tone,
     tool_call,
     turn_complete,
     uses_tool,
@@ -85,9 +87,11 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 @asynccontextmanager
-async def traced(collector: Collector, llm: ScriptedLlm, **agent: Any) -> AsyncIterator[Server]:
+async def traced(
+    collector: Collector, llm: ScriptedLlm, *, limits: Limits | None = None, **agent: Any
+) -> AsyncIterator[Server]:
     """A server that sends its spans to the collector; when it is left they are all there."""
-    settings = Settings(port=0, otlp_endpoint=collector.url)
+    settings = Settings(port=0, otlp_endpoint=collector.url, limits=limits or Limits())
     async with Server.running(llm, settings, **agent) as server:
         yield server
 
@@ -188,6 +192,31 @@ async def test_an_interrupted_turn_says_how_much_was_heard(collector: Collector)
     told = attributes(collector.only("turn"))
     assert told["rtc.interrupted"] is True
     assert told["rtc.heard_ms"] == turn["heard_ms"]
+
+
+async def test_a_turn_that_was_given_up_is_an_interrupted_one(collector: Collector) -> None:
+    """Half an answer, after which nothing came, and then none."""
+
+    async def half(connection: ScriptedConnection) -> None:
+        await connection.receive_text()
+        await connection.speak("Once upon a time", tone(0.4), complete=False)
+        await connection.receive_text()
+
+    llm = ScriptedLlm(scripts=[half, never_answer, talker(seconds=0.1)])
+    limits = Limits(answer_s=0.5)
+    async with traced(collector, llm, limits=limits) as server, server.call() as caller:
+        for n in range(2):
+            caller.client.send({"type": "text", "data": "hello"})
+            await caller.client.next_message("error")
+            await until(lambda n=n: llm.connects == 2 + n)  # type: ignore[misc]
+    turns = [attributes(one) for one in collector.named("turn")]
+    assert [(one["rtc.interrupted"], one["rtc.heard_ms"]) for one in turns] == [
+        (True, 400),
+        (True, 0),
+    ]
+    call = collector.only("call")
+    errors = [one for one in call.events if one.name == "error"]
+    assert [attributes_of_event(one)["error.type"] for one in errors] == ["agent_timeout"] * 2
 
 
 async def test_a_reconnect_has_a_span_and_the_failure_is_an_event(collector: Collector) -> None:
