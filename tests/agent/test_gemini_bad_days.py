@@ -26,6 +26,8 @@ from rtc_server.agent.live_events import (
 )
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.models.agent_models import PING, prepare_models
+from rtc_server.agent.models.circuit_breaker import BreakerRules
+from rtc_server.agent.sessions.resumption import STATE_KEY, ResumptionHandle
 from rtc_server.settings import Settings
 from tests.gemini.live_model import Moment, Pace
 from tests.gemini.misbehaviour import (
@@ -264,6 +266,58 @@ async def test_fallback_of_gemini_gets_the_history_and_no_handle(serve: Serve) -
         setups = [one.setup for one in api.connections if one.setup is not None]
     assert [one.model.split("/")[-1] for one in setups] == [MODEL, OTHER]
     assert [one.handle for one in setups] == [None, None]
+
+
+async def test_handle_of_the_fallback_is_not_kept_for_the_next_call(serve: Serve) -> None:
+    """It asks the agent's own model again, which knows nothing of the fallback's session."""
+    away = Day(at(Moment.CONNECT, HttpStatus(503)))
+    setting = Settings(fallback_model=OTHER)
+    handles: list[str] = []
+    async with serve(away, away, Day(), settings=setting) as (server, api):
+        for _ in range(2):
+            history = server.runtime.open_history("user", server.session_id, "audio")
+            async with server.call("audio", history=history) as live:
+                for words in ("one", "two"):  # before the second answer is the first one's handle
+                    live.send_text(words)
+                    assert said(await until(live, ModelTurnComplete)) == f"You said: {words}"
+            session = await server.runtime.sessions.read("user", server.session_id)
+            assert session is not None
+            kept = ResumptionHandle.from_state(session.state.get(STATE_KEY))
+            handles.append("none" if kept is None else kept.model)
+            history.close()
+        setups = [one.setup for one in api.connections if one.setup is not None]
+    assert [one.model.split("/")[-1] for one in setups] == [OTHER, MODEL]
+    assert [one.handle for one in setups] == [None, None]
+    assert handles == ["none", MODEL]
+
+
+async def test_model_that_is_asked_again_after_the_fallback_is_told_what_was_said_to_that(
+    serve: Serve,
+) -> None:
+    """Of the two handles one does not know it, and the other is of another model."""
+    down = BreakerRules(failures=1, calls=1, first_pause_s=60.0)
+    settings = Settings(fallback_model=OTHER)
+    async with serve(Day(), settings=settings, breaker=down) as (server, api):
+        gate = server.runtime.gates.of(MODEL)
+        async with server.call("audio") as live:
+            for words in ("one", "two"):
+                live.send_text(words)
+                await until(live, ModelTurnComplete)
+            gate.failed("another call")
+            api.connections[0].drop()
+            assert (await until(live, ModelBack))[-1] == ModelBack(OTHER)
+            for words in ("three", "four"):
+                live.send_text(words)
+                await until(live, ModelTurnComplete)
+            gate.proved("another call")
+            live.send_text("five")
+            assert (await until(live, ModelBack))[-1] == ModelBack(MODEL)
+            live.send_text("What did I say?")
+            answer = said(await until(live, ModelTurnComplete))
+            assert answer == "You said: one; two; three; four; five"
+        setups = [one.setup for one in api.connections if one.setup is not None]
+    assert [one.model.split("/")[-1] for one in setups] == [MODEL, OTHER, MODEL]
+    assert [one.handle for one in setups] == [None, None, None]
 
 
 async def test_lost_turn_is_asked_again_of_a_session_that_was_resumed(serve: Serve) -> None:

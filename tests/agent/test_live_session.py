@@ -319,13 +319,6 @@ async def test_interrupt_reaches_models_that_can_be_told(llm: ScriptedLlm) -> No
 # The runtime ------------------------------------------------------------------------
 
 
-async def test_warm_up_connects_to_no_model(llm: ScriptedLlm) -> None:
-    """It costs nothing but time; plugins and sessions of the agent see nothing of it."""
-    async with serve_agent(agent_of(llm)) as server:
-        await server.runtime.warm_up()
-    assert llm.connects == 0
-
-
 async def test_app_of_the_agent_is_served_as_it_is(llm: ScriptedLlm) -> None:
     """An app brings its own name and plugins."""
     llm.scripts = [echo_text]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from google.adk.models.google_llm import Gemini
+from google.adk.sessions.sqlite_session_service import SqliteSessionService
 
 from rtc_server.agent.sessions.resumption import STATE_KEY
 from rtc_server.settings import Settings
@@ -37,6 +38,7 @@ class Site:
 
     def __init__(self, database: Path, api: StandIn) -> None:
         self.api = api
+        self.database = database
         self._settings = Settings(
             port=0, session_db=f"sqlite:///{database}", allow_state=(STATE_KEY,)
         )
@@ -52,6 +54,21 @@ class Site:
         finally:
             await llm.api_client.aio.aclose()
             await llm._live_api_client.aio.aclose()
+
+    async def until_stored(self, words: str) -> None:
+        """Until an answer that has these words is in the database."""
+        stored = SqliteSessionService(str(self.database))
+
+        async def is_stored() -> bool:
+            session = await stored.get_session(
+                app_name="scripted", user_id="user", session_id="kept"
+            )
+            return session is not None and any(
+                event.author != "user" and words in event.model_dump_json()
+                for event in session.events
+            )
+
+        await until(is_stored)
 
     def handles(self) -> list[str | None]:
         """Which each connection asked to go on with."""
@@ -163,6 +180,32 @@ async def test_a_handle_of_another_model_is_not_tried(
             assert_knows(await say(caller, "what did I say"), "my name is ann")
             assert of_type(caller, "error") == []
     assert here.handles() == [None, None]
+
+
+async def test_a_handle_that_does_not_know_what_another_server_wrote_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two calls of a session, on two servers; the history that the first is told has both."""
+    days = [Day(at(Moment.ANSWERED, EmptyHandle(), nth=2)), Day()]  # so that ADK has no handle
+    model = MODELS["2.x"]
+    async with (
+        site(tmp_path, monkeypatch, days=days) as here,
+        here.server(model) as one,
+        here.server(model) as two,
+        call(one) as caller,
+    ):
+        await say(caller, "my name is ann")
+        await here.until_stored("ann")
+        async with call(two) as other:
+            await say(other, "I live in Rome")
+        await here.until_stored("Rome")
+        await say(caller, "it rains")
+        await here.until_stored("it rains")
+        here.api.connections[0].drop()
+        await until(lambda: len(here.handles()) == 3)
+        assert_knows(await say(caller, "what did I say"), "ann", "Rome", "it rains")
+    assert here.handles()[0] is None
+    assert here.handles()[2] is None
 
 
 async def test_the_handle_is_no_caller_s_business(
