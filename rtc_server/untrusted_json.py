@@ -12,7 +12,15 @@ import math
 import re
 from typing import Any, Literal, NoReturn
 
-__all__ = ["MAX_DEPTH", "UnfitJson", "is_deeper_than", "is_fit_number", "parse_json"]
+__all__ = [
+    "MAX_DEPTH",
+    "UNFIT_TEXT",
+    "UnfitJson",
+    "is_deeper_than",
+    "is_fit_number",
+    "parse_json",
+    "replaced_text",
+]
 
 MAX_DEPTH = 16
 """So many arrays and objects may stand in one another."""
@@ -22,7 +30,9 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _WHOLE = 2**63
 """From here on, and from minus this on down, a whole number becomes a float."""
 
-_UNFIT = re.compile("[\ud800-\udfff\0]")
+UNFIT_TEXT = re.compile("[\ud800-\udfff\0]")
+"""Halves of surrogate pairs, and NUL."""
+
 _MAY_BE_UNFIT = re.compile(r"[\ud800-\udfff]|\\u(?:[dD][89a-fA-F]|0000)")
 """In the raw text: a NUL, and a half of a pair in UTF-8, can be written by an escape only."""
 
@@ -80,6 +90,11 @@ def is_deeper_than(depth: int, value: object) -> bool:
     return True
 
 
+def replaced_text(text: str) -> str:
+    """``text`` with U+FFFD for each half of a surrogate pair and each NUL."""
+    return UNFIT_TEXT.sub(REPLACEMENT, text)
+
+
 def is_fit_number(value: object) -> bool:
     """Whether it is a number that every reader of JSON takes."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -115,14 +130,14 @@ def _refuse_unfit_text(value: object) -> None:
             raise UnfitJson("A text in it is not valid Unicode, or holds a NUL.")
         return
     for name, one in value.items():
-        if _UNFIT.search(name) or _has_unfit_text(one):
+        if UNFIT_TEXT.search(name) or _has_unfit_text(one):
             shown = f'"{name}"' if _NAME.fullmatch(name) else "a field"
             raise UnfitJson(f"A text in {shown} is not valid Unicode, or holds a NUL.")
 
 
 def _has_unfit_text(value: object) -> bool:
     if isinstance(value, str):
-        return _UNFIT.search(value) is not None
+        return UNFIT_TEXT.search(value) is not None
     if isinstance(value, dict):
         return any(map(_has_unfit_text, value)) or any(map(_has_unfit_text, value.values()))
     return isinstance(value, list) and any(map(_has_unfit_text, value))
@@ -130,7 +145,7 @@ def _has_unfit_text(value: object) -> bool:
 
 def _replaced(value: Any) -> Any:
     if isinstance(value, str):
-        return _UNFIT.sub(REPLACEMENT, value)
+        return replaced_text(value)
     if isinstance(value, dict):
         return {_replaced(name): _replaced(one) for name, one in value.items()}
     return [_replaced(one) for one in value] if isinstance(value, list) else value

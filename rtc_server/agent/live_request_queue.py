@@ -14,6 +14,7 @@ from google.genai import types
 
 from .live_event_mapper import rate_of
 from .model_stamp import ModelStamp
+from .tools.tool_results import carry_responses
 
 __all__ = ["BoundedLiveRequestQueue", "LiveRequestQueueFull"]
 
@@ -104,6 +105,7 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
 
     def _wanted(self, content: types.Content) -> types.Content | None:
         """``content`` without the results of tools that the model has taken back."""
+        carry_responses(content)
         parts = content.parts or []
         kept = [
             part

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ..json_values import json_of
 from .server import (
     TOOL_JSON_LIMIT_BYTES,
     Code,
@@ -17,7 +18,6 @@ from .server import (
     Thought,
     Tool,
     beginning,
-    json_of,
 )
 
 __all__ = ["PICTURE_TOO_LARGE", "fitted"]

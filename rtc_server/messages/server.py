@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
+
+from ..json_values import json_of, written_out
 
 __all__ = [
     "TOOL_JSON_LIMIT_BYTES",
@@ -34,7 +35,6 @@ __all__ = [
     "Turn",
     "Usage",
     "beginning",
-    "json_of",
 ]
 
 TOOL_JSON_LIMIT_BYTES = 16 * 1024
@@ -143,7 +143,7 @@ class Tool(ServerMessage):
         try:
             return json.loads(text), False
         except RecursionError:  # so near the limit that reading needs a frame too many
-            return _json_value(value), False
+            return written_out(value), False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,32 +323,3 @@ def beginning(text: str, max_bytes: int) -> str:
     """``text`` itself, or as much of it as fits into ``max_bytes`` of UTF-8."""
     raw = text.encode(errors="replace")
     return text if len(raw) <= max_bytes else raw[:max_bytes].decode(errors="ignore")
-
-
-def json_of(value: Any, **options: Any) -> str:
-    """JSON of what an agent's tool or session state may hold, which need not be JSON."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
-    except (TypeError, ValueError, RecursionError):
-        text = json.dumps(_json_value(value), ensure_ascii=False, **options)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair is to be met in streamed text: JSON can only escape it.
-        text = json.dumps(json.loads(text), **options)
-    return text
-
-
-def _json_value(value: Any, depth: int = 12) -> Any:
-    """``value`` with what JSON lacks written out: keys and objects as strings, NaN as null."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if depth == 0:
-        return "…"
-    if isinstance(value, Mapping):
-        return {str(key): _json_value(one, depth - 1) for key, one in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_json_value(one, depth - 1) for one in value]
-    return str(value)

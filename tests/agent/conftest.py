@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.adk.agents.llm_agent import LlmAgent
+from google.adk.models.google_llm import Gemini
 from google.adk.sessions.base_session_service import BaseSessionService
 
 from rtc_server.agent.agent_runtime import AgentRuntime
@@ -18,6 +20,7 @@ from rtc_server.agent.retry_rules import RetryRules
 from rtc_server.metrics import Metrics
 from rtc_server.settings import Limits, Settings
 
+from .gemini_stand_in import Script, gemini_stand_in
 from .scripted_llm import ScriptedLlm
 
 FAST = RetryRules(
@@ -81,3 +84,29 @@ def agent_of(llm: ScriptedLlm, **more: Any) -> LlmAgent:
 def llm() -> ScriptedLlm:
     """A model without scripts yet."""
     return ScriptedLlm()
+
+
+ServeGemini = Callable[..., contextlib.AbstractAsyncContextManager[Server]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServeGemini:
+    """Serves an agent with tools, whose Gemini follows a script on every connection."""
+
+    @contextlib.asynccontextmanager
+    async def start(
+        script: Script,
+        *tools: Any,
+        model: str = "gemini-3.1-flash-live-preview",
+        service: BaseSessionService | None = None,
+        **more: Any,
+    ) -> AsyncIterator[Server]:
+        async with gemini_stand_in([script], tmp_path, monkeypatch):
+            agent = LlmAgent(name="talker", model=model, tools=list(tools), **more)
+            async with serve_agent(agent, service=service) as server:
+                yield server
+                assert isinstance(agent.model, Gemini)
+                await agent.model.api_client.aio.aclose()
+                await agent.model._live_api_client.aio.aclose()
+
+    return start

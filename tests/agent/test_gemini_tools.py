@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from google.adk.agents.llm_agent import LlmAgent
-from google.adk.models.google_llm import Gemini
 
 from rtc_server.agent.live_events import (
     AgentAudio,
@@ -27,33 +23,12 @@ from rtc_server.agent.live_events import (
 )
 from rtc_server.agent.live_session import LiveSession
 
-from .conftest import Server, serve_agent
-from .gemini_stand_in import Connection, Script, gemini_stand_in
+from .conftest import ServeGemini as Serve
+from .gemini_stand_in import Connection
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `session.send` method is deprecated")
 
 TWO, THREE = "gemini-2.5-flash-live-stand-in", "gemini-3.1-flash-live-preview"
-
-Serve = Callable[..., contextlib.AbstractAsyncContextManager[Server]]
-
-
-@pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Serves an agent with tools, whose model follows a script on every connection."""
-
-    @contextlib.asynccontextmanager
-    async def start(
-        script: Script, *tools: Any, model: str = THREE, **more: Any
-    ) -> AsyncIterator[Server]:
-        async with gemini_stand_in([script], tmp_path, monkeypatch):
-            agent = LlmAgent(name="talker", model=model, tools=list(tools), **more)
-            async with serve_agent(agent) as server:
-                yield server
-                assert isinstance(agent.model, Gemini)
-                await agent.model.api_client.aio.aclose()
-                await agent.model._live_api_client.aio.aclose()
-
-    return start
 
 
 async def until(live: LiveSession, *kinds: type[Any]) -> list[LiveEvent]:

@@ -119,6 +119,8 @@ class SessionWriter:
         """Whether an event may have been stored though the service failed."""
         self._failing_since: float | None = None
         self._failures = 0
+        self._writes_out = False
+        """Whether the head was not taken as it is, by its own fault."""
         self._woken = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -217,7 +219,8 @@ class SessionWriter:
             return await self._failed(error)
         if self._failing_since is not None:
             logger.warning("sessions are stored again")
-        self._failing_since, self._failures, self._is_unsure = None, 0, False
+        self._failing_since, self._failures = None, 0
+        self._is_unsure = self._writes_out = False
         self._all.written += 1
         return True
 
@@ -242,7 +245,7 @@ class SessionWriter:
         # It stays in the journal until it is stored: a newer one is not lost by an attempt
         # that fails, and whoever reads the session meanwhile is given it.
         state = self.journal.state
-        await service.append_event(stored, as_stored(event, state))
+        await service.append_event(stored, as_stored(event, state, written_out=self._writes_out))
         self.journal.state_written(state)
         stored.events.clear()
 
@@ -253,13 +256,14 @@ class SessionWriter:
             self._failing_since = now
             # Only its kind: a driver's words may hold what was to be stored.
             logger.error("a session cannot be stored: %s", type(error).__name__)
-        is_readable = self._stored is not None
+        is_to_blame = self._stored is not None and blames_the_event(error)
         self._stored, self._is_unsure = None, True
-        self._failures += is_readable and blames_the_event(error)
+        self._failures += is_to_blame
+        self._writes_out |= is_to_blame
         if self._failures >= self._rules.attempts:
             logger.error("an event is not stored: the service does not take it")
             self._all.count_error("session_write_lost")
-            self._failures = 0
+            self._failures, self._writes_out = 0, False
             return True
         if not self.journal.calls and now - self._failing_since > self._rules.give_up_s:
             self._lose()

@@ -8,6 +8,8 @@ from google.adk.events.event import Event
 from google.adk.sessions.session import Session
 from google.genai import types
 
+from ... import json_values
+
 __all__ = ["as_stored", "has_words", "is_worth_a_row", "tell_speech_as_text"]
 
 _OF_NO_WORTH = frozenset(
@@ -22,6 +24,9 @@ _OF_NO_WORTH = frozenset(
         "content", "input_transcription", "long_running_tool_ids", "output_transcription",
     }
 )  # fmt: skip
+
+_MAX_DEPTH = 80
+"""Of an event's fields, a tool's result in them (64) among these."""
 
 
 def is_worth_a_row(event: Event) -> bool:
@@ -40,13 +45,29 @@ def _is_something(value: object) -> bool:
     return value is not None and value not in ("", [], ())
 
 
-def as_stored(event: Event, state: dict[str, Any]) -> Event:
-    """``event`` for the service: with further keys of state, without the model's handle."""
+def as_stored(event: Event, state: dict[str, Any], *, written_out: bool = False) -> Event:
+    """``event`` for the service: with further keys of state, without the model's handle.
+
+    Args:
+        written_out: the service did not take it as it is: what no database stores (a half
+            character, a NUL, NaN, an object in the state) is written out.
+    """
     update: dict[str, Any] = {"live_session_resumption_update": None}
     if state:
         delta = {**event.actions.state_delta, **state}
         update["actions"] = event.actions.model_copy(update={"state_delta": delta})
-    return event.model_copy(update=update)
+    stored = event.model_copy(update=update)
+    return _written_out(stored) if written_out else stored
+
+
+def _written_out(event: Event) -> Event:
+    # Bytes are left: pydantic stores them as base64, and makes bytes of that again.
+    fields = json_values.written_out(
+        event.model_dump(warnings=False),
+        depth=_MAX_DEPTH,
+        keep=lambda value, level: isinstance(value, bytes),
+    )
+    return Event.model_validate(fields)
 
 
 def has_words(event: Event) -> bool:

@@ -20,6 +20,7 @@ from google.adk.tools.tool_context import ToolContext
 
 from ...logs import call_id
 from ...untrusted_json import is_deeper_than
+from .tool_results import MAX_RESULT_DEPTH, carried
 from .tool_threads import NoToolThread
 
 __all__ = [
@@ -32,13 +33,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-MAX_RESULT_DEPTH = 64
-"""So many lists and dicts may stand in one another.
-
-What is much deeper (900 in google-genai 2.34) cannot be sent to the model, and lies in the
-session's history: no later connection could be told of it either.
-"""
 
 _STOP_S = 1.0
 """A tool that ignores its cancellation is waited for that long, and then left to itself."""
@@ -78,9 +72,10 @@ class ToolRun:
             self._taken_back.set_result(None)
 
     async def result(self, seconds: float) -> Any:
-        """What the tool returns; it is cancelled where nobody waits for that any more.
+        """What the tool returns, as :func:`~.tool_results.carried` makes it.
 
-        A tool that ignores its cancellation, or blocks a thread, is left to itself.
+        The tool is cancelled where nobody waits for that any more; one that ignores its
+        cancellation, or blocks a thread, is left to itself.
 
         Raises:
             ToolTookTooLong: there was none within ``seconds``.
@@ -101,7 +96,7 @@ class ToolRun:
             result = task.result()
             if is_deeper_than(MAX_RESULT_DEPTH, result):
                 raise ToolResultTooDeep(f"more than {MAX_RESULT_DEPTH} lists and dicts")
-            return result
+            return carried(result)
         if not task.done():
             logger.error("the tool %s does not end; it is left to itself", self._name)
             task.add_done_callback(_forget)

@@ -26,6 +26,7 @@ from .background_tools import is_streaming
 from .tool_calls import StreamEnd, ToolCalls
 from .tool_coroutines import in_threads, never_suspends
 from .tool_limits import ToolRun, ToolTakenBack
+from .tool_results import carried
 
 __all__ = ["CANCELLED", "ToolWatch", "watch_tools"]
 
@@ -126,7 +127,8 @@ class ToolWatch:
         how = StreamEnd.DONE
         try:
             async with contextlib.aclosing(results):
-                async for one in results:
+                async for yielded in results:
+                    one = carried(yielded)
                     if not isinstance(one, Event):  # that is a message to the user
                         self._progress(id, one)
                     yield one

@@ -14,6 +14,7 @@ from google.adk.sessions.base_session_service import BaseSessionService, GetSess
 from google.adk.sessions.database_session_service import DatabaseSessionService
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.sessions.session import Session
+from google.genai import types
 
 from rtc_server.agent.sessions.written_behind_sessions import WriteRules
 from tests.agent.sessions.desk import (
@@ -185,6 +186,43 @@ def texts_of(event: Event) -> str:
     assert event.content is not None
     assert event.content.parts is not None
     return event.content.parts[0].text or ""
+
+
+async def test_an_event_that_its_database_does_not_take_is_stored_written_out(
+    tmp_path: Path,
+) -> None:
+    """Half a character in it is replaced, its picture is not touched, and it keeps its id."""
+    picture = types.Blob(data=b"\0\xff", mime_type="image/png")
+    parts = [types.Part(text="half \ud800"), types.Part(inline_data=picture)]
+    odd = Event(author="user", invocation_id="run", content=types.Content(role="user", parts=parts))
+    inner = sqlite(tmp_path)
+    async with desk_over(inner) as desk:
+        await desk.say("one")
+        await desk.service.append_event(desk.session, odd)
+        await desk.say("two")
+        await desk.until_stored("one", "half \ufffd", "two")
+        session = await inner.get_session(**NAMES)
+        assert session is not None
+        stored = session.events[1]
+        assert stored.id == odd.id
+        assert stored.content is not None
+        assert stored.content.parts is not None
+        assert stored.content.parts[1].inline_data == picture
+        assert desk.errors["session_write_lost"] == 0
+
+
+async def test_an_event_that_its_service_takes_is_stored_as_it_is() -> None:
+    """Sessions in memory hold any object."""
+    held = object()
+    gate = Gate()
+    async with desk_over(gate) as desk:
+        actions = EventActions(state_delta={"held": held})
+        await desk.say("a\0b", actions=actions)
+        await desk.until_stored("a\0b")
+        session = await gate.get_session(**NAMES)
+        assert session is not None
+        assert session.state["held"] is not None
+        assert not isinstance(session.state["held"], str)
 
 
 async def test_beyond_the_bound_the_newest_are_lost_and_counted() -> None:

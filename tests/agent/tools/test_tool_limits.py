@@ -21,7 +21,7 @@ from rtc_server.agent.live_events import (
     ToolReturned,
 )
 from rtc_server.agent.live_session import LiveSession
-from rtc_server.agent.tools.tool_limits import MAX_RESULT_DEPTH
+from rtc_server.agent.tools.tool_results import MAX_RESULT_DEPTH
 from rtc_server.settings import Limits, Settings
 
 from ..conftest import agent_of, serve_agent
