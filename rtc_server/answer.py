@@ -6,7 +6,7 @@ an answer begins and ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from .messages import Latency
@@ -19,7 +19,13 @@ class Question:
     """What the user has put to the agent since it last began to answer."""
 
     text_at: float | None = None
-    """When a typed text was passed on."""
+    """When a typed text came, the newest."""
+
+    earlier: list[float] = field(default_factory=list)
+    """When the texts before it came."""
+
+    put_at: float | None = None
+    """When the newest text was passed on, for which it may have had to wait."""
 
     speech_at: float | None = None
     """Arrival of the last uplink packet that was judged to be speech."""
@@ -57,6 +63,16 @@ class Question:
         """The user has finished a turn."""
         return self.text_at is not None or self.endpoint_at is not None
 
+    def for_one_answer(self) -> tuple[Question, list[float]]:
+        """What one answer is to, and the texts that are left: one answer may serve them all, too.
+
+        It is to the first text.  What was said aloud beside texts is answered with them.
+        """
+        if not self.earlier or self.is_spoken:
+            return self, []
+        first, *later = [*self.earlier, self.text_at or self.earlier[-1]]
+        return replace(self, text_at=first, earlier=[]), later
+
     def is_stale(self, now: float) -> bool:
         """Nothing but noise, as it seems, which the agent did not answer at the time."""
         if self.text_at is not None or self.transcribed or self.speech_at is None:
@@ -64,16 +80,19 @@ class Question:
         return now - self.speech_at > self.STALE_S
 
     @property
+    def is_spoken(self) -> bool:
+        """There was speech that is more than a cough."""
+        is_enough = self.transcribed or self.speech_ms >= self.SPEECH_MS
+        return self.speech_at is not None and is_enough
+
+    @property
     def kind(self) -> Literal["text", "speech"] | None:
         """How the user asked, or None if nobody did."""
-        spoken = self.speech_at is not None and (
-            self.transcribed or self.speech_ms >= self.SPEECH_MS
-        )
         if self.text_at is not None and (
-            not spoken or self.speech_at is None or self.speech_at <= self.text_at
+            not self.is_spoken or self.speech_at is None or self.speech_at <= self.text_at
         ):
             return "text"
-        return "speech" if spoken else None
+        return "speech" if self.is_spoken else None
 
     @property
     def asked_at(self) -> float | None:
@@ -150,6 +169,18 @@ class Answer:
     def is_pausing(self) -> bool:
         """What came of it has been heard, and no tool is at work: the model may be done."""
         return self.first_packet_at is not None and not self.tools.is_on
+
+    def has_stalled(self, now: float, *, for_s: float, after_tool_s: float) -> bool:
+        """Its model has begun to speak, and has said nothing for long.
+
+        Args:
+            for_s: so long.
+            after_tool_s: so long where a tool has answered it.
+        """
+        if not self.has_spoken or self.tools.running:
+            return False
+        patience_s = after_tool_s if self.tools.has_returned else for_s
+        return now - self.last_output_at > patience_s
 
     def latency(self, sent_at: float, uplink_ms: float | None) -> Latency:
         """The timings of this answer, whose first audible sample (or text) left at ``sent_at``."""

@@ -30,6 +30,15 @@ class AnswerReport:
     modality: Modality
     uplink_ms: Callable[[], float | None]
 
+    _said: AgentTranscript | None = None
+    """What the model said last, of whatever answer."""
+
+    _before: AgentTranscript | None = None
+    """What it had said before the answer whose words were told last."""
+
+    _worded_turn: int = 0
+    """That answer."""
+
     timed_turn: int = 0
     """The answer whose timings were told last."""
 
@@ -45,7 +54,10 @@ class AnswerReport:
         """The model said what it says; only more of it is news."""
         # A shorter one is the model's own guess of what was heard before an interruption;
         # the ledger knows better.
-        text = event.text
+        if answer.n != self._worded_turn:
+            self._worded_turn, self._before = answer.n, self._said
+        self._said = event
+        text = event.text_after(self._before)
         if len(text) <= len(answer.transcript):
             return []
         answer.transcript = text
@@ -53,6 +65,10 @@ class AnswerReport:
         return [
             Transcript(role="agent", text=text, final=False, turn=answer.n, language=event.language)
         ]
+
+    def swallowed(self, event: AgentTranscript) -> None:
+        """Words of an answer that was cut off: they are told of none, and begin none."""
+        self._said = event
 
     def latency(self, answer: Answer, sent_at: float) -> list[ServerMessage]:
         """Its first audible sample, or text, left at ``sent_at``; told once."""

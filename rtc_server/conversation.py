@@ -15,7 +15,6 @@ in order.  The playout buffer is written and flushed directly: it is plain code,
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -33,6 +32,7 @@ from .media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from .messages import Error, ServerMessage, State
 from .open_answers import OpenAnswers
 from .open_question import OpenQuestion, Prompt
+from .queued_texts import QueuedTexts
 from .turns import Turns
 from .unheard_speech import UnheardSpeech
 from .utterance import Utterance
@@ -54,12 +54,6 @@ _SAYS_NOTHING = Error(
 _BACKLOG_FULL = Error(
     code="backlog_full",
     message="The agent takes nothing now, and too much waits for it; this was dropped.",
-    retryable=True,
-)
-
-_TOO_MANY_TEXTS = Error(
-    code="too_many_texts",
-    message="Too many texts wait for the end of this answer.",
     retryable=True,
 )
 
@@ -95,11 +89,12 @@ class Conversation:
     _unheard: UnheardSpeech = field(default_factory=UnheardSpeech)
     _started: bool = False
     _on_wire: bool = False
-    _queued: deque[str] = field(default_factory=deque)
+    _queued: QueuedTexts = field(init=False)
     _out: list[Action] = field(default_factory=list)
     """What is to be done, in order; the turns write to it, too."""
 
     def __post_init__(self) -> None:
+        self._queued = QueuedTexts(self.rules.queued_texts)
         self._absence = Absence(self.playout, self.rules.away_notice)
         self._report = AnswerReport(self.playout, self.rules.modality, self.uplink_ms)
         self._open = OpenAnswers(self.playout, self._report, self._utterance)
@@ -216,13 +211,17 @@ class Conversation:
         """The user typed a text turn."""
         self.last_activity_at = self.user_said_at = now
         queues = self.rules.text_during_speech == "queue"
+        has_stalled = self._turns.end_stalled(now, self.rules)
         if queues and (self._open or self._asked.is_awaited):
-            return self._queue_text(text)
+            self._tell(self._queued.put(text, now))
+            return self._done()
         # Where nothing was said yet nothing is cut off; the model may answer both in one.
         joins = bool(self._open) and self._open.is_silent_so_far
         if self._open and not joins:
             self._turns.cut_off(now)
             self._out.append(InterruptModel())
+        elif has_stalled:
+            self._out.append(InterruptModel())  # what it may still have to say is not wanted
         self._ask(text, now, joins=joins)
         return self._done()
 
@@ -279,8 +278,10 @@ class Conversation:
         self._turns.tick(now, self.rules)
         asked = self._asked
         is_quiet = now - self.last_activity_at > self.rules.boundary_timeout_s
-        if asked.is_joined and not self._open and asked.prompted_at is None and is_quiet:
+        if not self._open and asked.prompted_at is None and is_quiet:
             asked.give_up_joined()  # another answer would have begun by now
+        if self._queued:
+            self._turns.end_stalled(now, self.rules)
         if self._absence.is_away:
             is_silent = not self._on_wire and not self._open
             self._out += self._absence.tick(now, is_silent=is_silent)
@@ -319,7 +320,7 @@ class Conversation:
         self._out += self._report.text(answer, text, now)
 
     def _on_agent_transcript(self, event: live.AgentTranscript, now: float) -> None:
-        if self._turns.swallow(now):
+        if self._turns.swallow(now, event):
             return
         if self.rules.modality == "text":
             if event.delta:
@@ -370,8 +371,8 @@ class Conversation:
             self._out.append(message)
 
     def _on_failed(self, event: live.AgentFailed, now: float) -> None:
-        text_at = self._asked.question.text_at
-        typed_since = event.at is not None and text_at is not None and text_at > event.at
+        put_at = self._asked.question.put_at
+        typed_since = event.at is not None and put_at is not None and put_at > event.at
         keeps_question = event.keeps_question or (event.retryable and typed_since)
         self._turns.on_failed(now, keeps_question=keeps_question)
         self._close_utterance()
@@ -451,16 +452,11 @@ class Conversation:
         """The model has said what it understood of speech that it has not answered yet."""
         return self._utterance.turn is not None and self._utterance.turn > self.answers
 
-    def _ask(self, text: str, now: float, *, joins: bool = False) -> None:
-        self._asked.type(now, joins=joins)
+    def _ask(
+        self, text: str, now: float, *, came_at: float | None = None, joins: bool = False
+    ) -> None:
+        self._asked.type(now, came_at=came_at, joins=joins)
         self._out.append(SendText(text))
-
-    def _queue_text(self, text: str) -> list[Action]:
-        if len(self._queued) >= self.rules.queued_texts:
-            self._out.append(_TOO_MANY_TEXTS)
-        else:
-            self._queued.append(text)
-        return self._done()
 
     # ------------------------------------------------------------------
     # What is to be done
@@ -468,7 +464,8 @@ class Conversation:
 
     def _done(self, now: float | None = None) -> list[Action]:
         if self._queued and not self._open and not self._asked.is_awaited:
-            self._ask(self._queued.popleft(), self.last_activity_at if now is None else now)
+            text, came_at = self._queued.take()
+            self._ask(text, self.last_activity_at if now is None else now, came_at=came_at)
         state = self._state(now)
         if state != self.state:
             self.state = state

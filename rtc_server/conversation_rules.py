@@ -36,6 +36,10 @@ class ConversationRules:
     owes_signs: bool = False
     """The model listens for speech and cannot but say something of what it heard."""
 
+    stall_s: float = 1.0
+    """A model that is silent for longer after its words were heard goes on with no answer of
+    its own: a text that comes then cuts nothing off, and what follows is the answer to it."""
+
     boundary_timeout_s: float = 5.0
     """After an interruption the model has this long to say that the old answer is over."""
 

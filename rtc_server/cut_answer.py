@@ -26,12 +26,15 @@ class CutAnswer:
 
     tools: ToolRound
 
+    said_at: float = float("-inf")
+    """When the model last said something of it."""
+
     interrupted_ahead: bool = False
     """The model has said that it is interrupted, and ADK will when its tool has returned."""
 
     def swallow(self, now: float) -> None:
         """The model said something, which is discarded."""
-        self.since = now
+        self.since = self.said_at = now
         self.tools.has_returned = False
         self.has_begun = True
 
@@ -46,6 +49,11 @@ class CutAnswer:
     def is_forgotten(self, question: Question, now: float, rules: ConversationRules) -> bool:
         """The model has neither gone on with it nor said that it is over, and will not."""
         return not self.interrupted_ahead and now - self.since > self._patience_s(question, rules)
+
+    def has_stalled(self, now: float, *, for_s: float) -> bool:
+        """The model had left it in the middle, and has said nothing of it for so long."""
+        is_at_work = self.tools.is_on or self.interrupted_ahead or not self.has_begun
+        return not is_at_work and now - self.said_at > for_s
 
     def _patience_s(self, question: Question, rules: ConversationRules) -> float:
         asked_anew = question.is_open or question.speech_ms >= Question.SPEECH_MS

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from .answer import Question
 
 __all__ = ["OpenQuestion", "Prompt"]
+
+_MAX_TEXTS = 32
+"""Texts that are remembered, each for the time of its answer."""
 
 
 @dataclass(slots=True)
@@ -33,17 +37,28 @@ class OpenQuestion:
     prompted_at: float | None = None
     """When a text that is not the user's was put to the agent, which has not answered it yet."""
 
+    beside: deque[float] = field(default_factory=deque)
+    """When texts came that may have been answered together with one before them, or may yet be."""
+
     is_given_up: bool = False
     """The agent has had its time, and no answer is waited for."""
 
-    def type(self, now: float, *, joins: bool = False) -> None:
+    def type(self, now: float, *, came_at: float | None = None, joins: bool = False) -> None:
         """A text of the user goes to the agent.
 
         Args:
+            came_at: when the user sent it, where it had to wait.
             joins: the agent is at work on another, whose answer may serve both.
         """
-        self.question.text_at = now
-        self.question.joined = joins
+        question = self.question
+        if self.is_given_up:
+            question.earlier.clear()
+        elif question.text_at is not None and len(question.earlier) < _MAX_TEXTS:
+            question.earlier.append(question.text_at)
+        self.beside.clear()
+        question.text_at = now if came_at is None else came_at
+        question.put_at = now
+        question.joined = joins
         self.is_given_up = False
 
     def speak(self, at: float, duration_ms: int) -> None:
@@ -79,16 +94,28 @@ class OpenQuestion:
             return Question()
         question = Question() if self.question.is_stale(now) else self.question
         self.question = Question()
+        if question.kind is None and self.beside:
+            return Question(text_at=self.beside.popleft())
+        question, later = question.for_one_answer()
+        self.beside = deque(later)
         return question
 
+    def reopen(self, question: Question) -> None:
+        """What began was no answer to ``question``: a text, and the user has said nothing since."""
+        if question.kind == "text" and not self.is_spoken and not self.question.is_put:
+            self.question = question
+
     def give_up_joined(self) -> None:
-        """One answer served both: what was asked beside it is open no longer."""
-        self.question = Question()
+        """One answer served all: what was asked beside it is open no longer."""
+        if self.is_joined:
+            self.question = Question()
+        self.beside.clear()
 
     def withdraw(self) -> None:
         """No answer is wanted any more."""
         self.question = Question()
         self.prompted_at = None
+        self.beside.clear()
 
     @property
     def is_spoken(self) -> bool:
@@ -119,6 +146,8 @@ class OpenQuestion:
         """
         question = self.question
         if question.is_open:
-            return question.asked_at if question.asked_at is not None else question.endpoint_at
+            asked_at = question.endpoint_at if question.asked_at is None else question.asked_at
+            put_at = question.put_at
+            return asked_at if asked_at is None or put_at is None else max(asked_at, put_at)
         # Models that finish a transcript with their answer only are known by silence.
         return question.speech_at if is_heard else None

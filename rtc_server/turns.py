@@ -7,6 +7,7 @@ that one is over or was interrupted.  What is decided here is told in messages, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .absence import Absence
 from .actions import Action
@@ -37,11 +38,17 @@ class Turns:
     absence: Absence
     out: list[Action]
 
+    DOUBT_S: ClassVar[float] = 1.0
+    """So long after a text a model may be told to be interrupted by it."""
+
     cut: CutAnswer | None = None
     """The answer that was cut off and that the model still speaks of, as far as is known."""
 
     _late_complete: bool = False
     """A bare ``turn_complete`` would be that of the answer interrupted last."""
+
+    _doubtful: int = 0
+    """The answer that follows one that fell silent, and may turn out to be the rest of that."""
 
     _held_transcript: live.AgentTranscript | None = None
     """A transcript that came ahead of its audio."""
@@ -64,25 +71,57 @@ class Turns:
             self.out += self.answers.report.transcript(answer, held)
         return answer
 
-    def swallow(self, now: float) -> bool:
+    def end_stalled(self, now: float, rules: ConversationRules) -> bool:
+        """Ends an answer that its model has left in the middle; whether there was one.
+
+        It was heard to its last word, and nothing has come since: what comes next is the next
+        answer.  One that was cut off, and that the model says nothing of, is waited for no more.
+        """
+        for_s = rules.stall_s
+        if rules.text_during_speech == "queue":
+            for_s = rules.boundary_timeout_s  # the text can wait, and is not to cut anything off
+        if self.cut is not None and self.cut.has_stalled(now, for_s=for_s):
+            self._forget_cut()
+        answer = self.answers.given
+        if answer is None or not self.answers.playout.is_empty:
+            return False
+        if not answer.has_stalled(now, for_s=for_s, after_tool_s=rules.boundary_timeout_s):
+            return False
+        self._end_forgotten(now)
+        return True
+
+    def _end_forgotten(self, now: float) -> None:
+        """The model has said all that it says of this answer, as far as is known."""
+        self.out += self.answers.complete(now)
+        self._late_complete = True
+        self._doubtful = self.answers.count + 1
+
+    def _forget_cut(self) -> None:
+        self.cut = None
+        self._late_complete = True
+        self._doubtful = self.answers.count + 1
+
+    def swallow(self, now: float, said: live.AgentTranscript | None = None) -> bool:
         """Whether what the model says now belongs to the answer that was cut off."""
         if self.cut is None:
             return False
         self.cut.swallow(now)
+        if said is not None:
+            self.answers.report.swallowed(said)
         return True
 
     def cut_off(self, now: float, *, has_begun: bool = True) -> None:
         """Ends every open answer here and discards what the model still says about it."""
         if self.answers.given is not None:
-            self.cut = CutAnswer(now, has_begun, self.answers.given.tools)
+            given = self.answers.given
+            self.cut = CutAnswer(now, has_begun, given.tools, said_at=given.last_output_at)
         self._held_transcript = None
         self.out += self.answers.flush(now)
 
     def tick(self, now: float, rules: ConversationRules) -> None:
         """Time went by: an answer that was cut off is forgotten, if the model has done so."""
         if self.cut is not None and self.cut.is_forgotten(self.asked.question, now, rules):
-            self.cut = None
-            self._late_complete = True
+            self._forget_cut()
 
     @property
     def spoken(self) -> int | None:
@@ -147,8 +186,7 @@ class Turns:
         """Ends an answer that was heard to its end, and that the model forgot to end."""
         answer = self.answers.given
         if answer is not None and answer.is_pausing:
-            self.out += self.answers.complete(now)
-            self._late_complete = True
+            self._end_forgotten(now)
 
     def on_interrupted(self, now: float) -> None:
         """The model was interrupted, and says no more of its answer."""
@@ -158,7 +196,13 @@ class Turns:
         if self.cut is not None:
             self.cut = None
             return
+        given = self.answers.given
         self.out += self.answers.flush(now)
+        if given is not None and given.n == self._doubtful:
+            put_at = given.question.put_at
+            if put_at is not None and now - put_at <= self.DOUBT_S:
+                # Those words were the rest of the answer before, which the text has interrupted.
+                self.asked.reopen(given.question)
 
     def on_interrupted_ahead(self, now: float) -> None:
         """The model was interrupted, and ADK will say so when its tool has returned."""
@@ -195,6 +239,8 @@ class Turns:
             self.begin(now)  # the turn that was asked for is lost, and ends
         if self.answers.given is not None:
             self.out += self.answers.flush(now)  # one that is complete is played to its end
+        if not keeps_question:
+            self.asked.beside.clear()
         self.on_away()
 
     def give_up(self, now: float, *, is_owed: bool) -> None:
@@ -205,9 +251,11 @@ class Turns:
         if is_owed:
             self.begin(now)
             self.cut_off(now, has_begun=False)
+        self.asked.beside.clear()
 
     def on_away(self) -> None:
         """The connection is gone: nothing of what it was saying is still to come."""
         self.cut = None
         self._late_complete = False
         self._held_transcript = None
+        self._doubtful = 0

@@ -97,6 +97,18 @@ class LiveEventMapper:
         self._after_tool = False
         self.is_answering = False
 
+    def asked(self) -> None:
+        """The user has typed, and what he asks is put to the model.
+
+        The same words, or sources, are another answer from here on, whether or not the model
+        has said that the last one is over.
+        """
+        self._text.asked()
+        self._thoughts.asked()
+        self._sources.reset()
+        if self._agent_speech.is_open:
+            self._agent_speech.finish("")
+
     def map(self, event: Event) -> list[LiveEvent]:
         """What ``event`` says that was not said before; often nothing."""
         if self._is_audio_alone(event):
@@ -295,12 +307,18 @@ class LiveEventMapper:
                 self._answering()
                 delta = self._agent_speech.delta(said.text)
                 whole = self._agent_speech.text
-                yield AgentTranscript(whole, delta, False, said.language_code)
+                yield self._said(whole, delta, final=False, language=said.language_code)
         elif not self.is_answering and self._agent_speech.is_copy(said.text or ""):
             return  # it came after the end of its answer
         elif said.text or self._agent_speech.is_open:
             delta = self._agent_speech.finish(said.text or "")
-            yield AgentTranscript(self._agent_speech.text, delta, True, said.language_code)
+            whole = self._agent_speech.text
+            yield self._said(whole, delta, final=True, language=said.language_code)
+
+    def _said(
+        self, text: str, delta: str, *, final: bool, language: str | None = None
+    ) -> AgentTranscript:
+        return AgentTranscript(text, delta, final, language, answer=self._agent_speech.answer)
 
     def _finish_transcripts(self) -> Iterator[LiveEvent]:
         """The turn is over: a transcript that the model left open ends here."""
@@ -309,7 +327,7 @@ class LiveEventMapper:
             yield UserTranscript(final, final=True)
         if self._agent_speech.is_open:
             self._agent_speech.finish("")
-            yield AgentTranscript(self._agent_speech.text, "", final=True)
+            yield self._said(self._agent_speech.text, "", final=True)
 
     def _answering(self) -> None:
         self.is_answering = True

@@ -69,6 +69,17 @@ class AgentTranscript:
     language: str | None = None
     """BCP 47, where the model says it."""
 
+    answer: object | None = field(default=None, compare=False, repr=False)
+    """The same for all that the model itself has not put an end between."""
+
+    def text_after(self, before: AgentTranscript | None) -> str:
+        """Its text without what was said ``before``, in an answer that the model has not ended."""
+        if before is None or self.answer is None or self.answer is not before.answer:
+            return self.text
+        if not self.text.startswith(before.text):
+            return self.text  # it has begun anew
+        return self.text[len(before.text) :].lstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class UserTranscript:

@@ -191,6 +191,7 @@ class LiveRuns:
 
     def typed(self, text: str) -> None:
         """The user has typed a turn."""
+        self._mapper.asked()
         self._lost.turn.typed(text, self._now())
 
     def withdrawn(self) -> None:

@@ -7,7 +7,7 @@ accumulators make of it "each character once" (text) and "the whole so far" (tra
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
 __all__ = ["AgentSpeech", "AnswerText", "UserSpeech"]
 
@@ -20,18 +20,19 @@ class AnswerText:
     that whole only.  A segment is what lies between two wholes.
     """
 
-    _segment: str = ""
-    """Pieces since the last whole."""
+    _pieces: list[str] = field(default_factory=list)
+    """Since the last whole."""
     _last_whole: str = ""
 
     def piece(self, text: str) -> str:
         """A piece of the answer is new throughout."""
-        self._segment += text
+        self._pieces.append(text)
         return text
 
     def whole(self, text: str) -> str:
         """What of the whole segment ``text`` has not been passed on as pieces."""
-        segment, self._segment = self._segment, ""
+        pieces, self._pieces = self._pieces, []
+        segment = "".join(pieces)
         if not segment:
             if text == self._last_whole:
                 return ""
@@ -49,11 +50,17 @@ class AnswerText:
             segment
         ):  # a revision: what was shown cannot be taken back
             return text[len(segment) :]
-        return text  # another text, not the whole of the pieces before it
+        # Another text than that of all pieces: the first may be of an answer without an end.
+        return text[len(_tail_that_begins(text, pieces)) :]
 
     def reset(self) -> None:
         """A new answer, or the same one after a tool."""
-        self._segment = self._last_whole = ""
+        self._pieces.clear()
+        self._last_whole = ""
+
+    def asked(self) -> None:
+        """A new answer is due, though the model may not have said that the last one is over."""
+        self._last_whole = ""
 
 
 @dataclass(slots=True)
@@ -71,6 +78,8 @@ class AgentSpeech:
     """Whether there is an utterance that was not finished."""
     _last: str = ""
     """The whole of the answer before."""
+    answer: object = field(default_factory=object)
+    """Another one for each answer."""
 
     def is_copy(self, text: str) -> bool:
         """Whether ``text``, between two answers, is that of the one before once more."""
@@ -111,6 +120,7 @@ class AgentSpeech:
 
     def reset(self) -> None:
         """A new answer."""
+        self.answer = object()
         self._last = self.text or self._last
         self._before = self._utterance = ""
         self.is_open = False
@@ -187,6 +197,13 @@ class UserSpeech:
     def _with_carried(self, text: str) -> str:
         space = " " if _needs_space(self._carried, text) else ""
         return (self._carried + space + text).strip()
+
+
+def _tail_that_begins(text: str, pieces: list[str]) -> str:
+    """The longest row of the last ``pieces`` that ``text`` begins with."""
+    segment = "".join(pieces)
+    begins = accumulate(len(piece) for piece in pieces)
+    return next((segment[at:] for at in begins if text.startswith(segment[at:])), "")
 
 
 def _plain(text: str) -> str:
