@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .actions import Action, Spoken
 from .media.away_notice import AwayNotice
 from .media.playout_buffer import PlayoutBuffer
-from .messages import Error, Model
+from .messages import Model
 
 __all__ = ["NOTICE_TURN", "Absence"]
 
@@ -20,15 +20,6 @@ NOTICE_TURN = 0
 
 _PERIOD_S = 4.0
 """From the end of a notice to the next."""
-
-_LEAST_SPEECH_MS = 500
-"""Less than this was no sentence."""
-
-_NOT_HEARD = Error(
-    code="speech_not_heard",
-    message="The agent was away and has not heard what you said. Please say it again.",
-    retryable=True,
-)
 
 
 @dataclass(slots=True)
@@ -51,13 +42,11 @@ class Absence:
     _is_told: bool = False
     _sound_at: float = 0.0
     _is_sounding: bool = False
-    _speech_ms: float = 0.0
 
     def away(self, patience_s: float, now: float) -> None:
         """There is no model; the caller is told if that lasts for ``patience_s``."""
         if not self.is_away:
             self.is_away = True
-            self._speech_ms = 0.0
             self._tell_at = self._sound_at = now + patience_s
 
     def back(self, name: str | None, now: float) -> list[Action]:
@@ -69,15 +58,7 @@ class Absence:
         out: list[Action] = []
         if was_told or name is not None:
             out.append(Model(state="back", name=name))
-        if was_told and self._speech_ms >= _LEAST_SPEECH_MS:
-            out.append(_NOT_HEARD)
-        self._speech_ms = 0.0
         return out
-
-    def speech(self, duration_ms: float) -> None:
-        """A piece of the uplink was judged to be speech; it is kept for no model."""
-        if self.is_away:
-            self._speech_ms += duration_ms
 
     def tick(self, now: float, *, is_silent: bool) -> list[Action]:
         """Time went by.

@@ -33,8 +33,8 @@ from .messages import Error, ServerMessage, State
 from .open_answers import OpenAnswers
 from .open_question import OpenQuestion, Prompt
 from .queued_texts import QueuedTexts
+from .speech_account import NOT_HEARD, SpeechAccount
 from .turns import Turns
-from .unheard_speech import UnheardSpeech
 from .utterance import Utterance
 
 __all__ = ["Conversation", "ConversationRules"]
@@ -86,7 +86,7 @@ class Conversation:
     _turns: Turns = field(init=False)
     _asked: OpenQuestion = field(default_factory=OpenQuestion)
     _utterance: Utterance = field(default_factory=Utterance)
-    _unheard: UnheardSpeech = field(default_factory=UnheardSpeech)
+    _speech: SpeechAccount = field(init=False)
     _started: bool = False
     _on_wire: bool = False
     _queued: QueuedTexts = field(init=False)
@@ -96,6 +96,7 @@ class Conversation:
     def __post_init__(self) -> None:
         self._queued = QueuedTexts(self.rules.queued_texts)
         self._absence = Absence(self.playout, self.rules.away_notice)
+        self._speech = SpeechAccount(self.rules)
         self._report = AnswerReport(self.playout, self.rules.modality, self.uplink_ms)
         self._open = OpenAnswers(self.playout, self._report, self._utterance)
         self._turns = Turns(self._open, self._asked, self._absence, self._out)
@@ -127,7 +128,7 @@ class Conversation:
 
     def on_live_event(self, event: live.LiveEvent, now: float) -> list[Action]:
         """The agent said or did something."""
-        self._unheard.sign()
+        self._speech.note(event, now, is_between=self._turns.is_between)
         match event:
             case live.AgentAudio():
                 self._on_audio(event, now)
@@ -189,14 +190,15 @@ class Conversation:
     def on_user_speech(self, arrived_at: float, duration_ms: int) -> None:
         """A piece of the uplink was judged to be speech."""
         self._asked.speak(arrived_at, duration_ms)
-        self._unheard.speech(arrived_at, duration_ms)
-        self._absence.speech(duration_ms)
+        if self._started:
+            self._speech.speech(arrived_at, duration_ms, over_sound=self._on_wire)
         self.last_activity_at = arrived_at
         if self._asked.is_spoken:
             self.user_said_at = arrived_at
 
     def on_user_activity(self, state: Literal["start", "end"], now: float) -> list[Action]:
         """The user began or ended to speak, as he says himself (push-to-talk)."""
+        self._speech.is_talking = state == "start"
         self._on_activity(state, now)
         return self._done()
 
@@ -244,6 +246,7 @@ class Conversation:
         """A 20 ms frame left for the listener."""
         if frame.turn == NOTICE_TURN:
             return []  # nobody speaks
+        self._speech.sound(20)
         if (
             self._on_wire
             and frame.turn == self._report.timed_turn
@@ -285,6 +288,9 @@ class Conversation:
         if self._absence.is_away:
             is_silent = not self._on_wire and not self._open
             self._out += self._absence.tick(now, is_silent=is_silent)
+        elif self._speech.is_lost(now):
+            self._turns.on_speech_lost(now)
+            self._out.append(NOT_HEARD)
         elif asked.prompted_at is not None and self._is_overdue(asked.prompted_at, now):
             self._give_up_prompt(now)
         elif self._open.given is not None:
@@ -374,6 +380,9 @@ class Conversation:
         put_at = self._asked.question.put_at
         typed_since = event.at is not None and put_at is not None and put_at > event.at
         keeps_question = event.keeps_question or (event.retryable and typed_since)
+        is_told = self._is_heard or self._open.given is not None or self._asked.question.is_open
+        if is_told and not keeps_question and not event.asks_again:
+            self._speech.asks_again()
         self._turns.on_failed(now, keeps_question=keeps_question)
         self._close_utterance()
         self._out.append(Error(code=event.code, message=event.message, retryable=event.retryable))
@@ -411,7 +420,7 @@ class Conversation:
         """Gives up a model that owes an answer, or a sign; its absence does not count."""
         since = self._asked.waiting_since(is_heard=self._is_heard)
         if since is None:
-            if self.rules.owes_signs and self._unheard.is_overdue(now, self.rules.answer_timeout_s):
+            if self._speech.is_overdue(now):
                 self._time_out(now, is_owed=False)
             return
         if self._is_overdue(since, now):
@@ -440,6 +449,7 @@ class Conversation:
             self._out += [_SAYS_NOTHING, RenewModel()]
 
     def _time_out(self, now: float, *, is_owed: bool) -> None:
+        self._speech.asks_again()
         self._turns.give_up(now, is_owed=is_owed)
         self._out += [_AGENT_TIMEOUT, RenewModel()]
 

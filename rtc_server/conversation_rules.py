@@ -36,6 +36,9 @@ class ConversationRules:
     owes_signs: bool = False
     """The model listens for speech and cannot but say something of what it heard."""
 
+    kept_sound_s: float = 2.0
+    """So much of the caller's sound waits for the first connection to the model."""
+
     stall_s: float = 1.0
     """A model that is silent for longer after its words were heard goes on with no answer of
     its own: a text that comes then cuts nothing off, and what follows is the answer to it."""

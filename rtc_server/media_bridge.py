@@ -135,6 +135,7 @@ class MediaBridge:
                 answer_timeout_s=settings.limits.answer_s,
                 may_stay_silent=runtime.may_stay_silent(identity.run_config),
                 owes_signs=runtime.owes_signs(identity.run_config),
+                kept_sound_s=settings.limits.uplink_backlog_s,
                 tool_timeout_s=_tool_timeout_s(settings.limits),
                 away_notice=load_notice(settings.away_notice) if has_sound else None,
             ),
@@ -421,8 +422,8 @@ class MediaBridge:
                 self._interrupted_at = self._clock()
                 if self.peer.downlink is not None:
                     self.peer.downlink.wake()
-            case Error(code="agent_timeout"):
-                self._metrics.agent_errors.labels("agent_timeout").inc()
+            case Error(code="agent_timeout" | "speech_not_heard" as code):
+                self._metrics.agent_errors.labels(code).inc()
 
     def _send(self, message: ServerMessage) -> None:
         if self.trace.is_recording:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .answer import Question
 
@@ -110,6 +110,12 @@ class OpenQuestion:
         if self.is_joined:
             self.question = Question()
         self.beside.clear()
+
+    def lose_speech(self) -> None:
+        """What was said has reached nobody; what was typed is open still."""
+        self.question = replace(
+            self.question, speech_at=None, speech_ms=0, transcribed=False, endpoint_at=None
+        )
 
     def withdraw(self) -> None:
         """No answer is wanted any more."""

@@ -140,6 +140,11 @@ class Turns:
         return max(1, self.answers.count)
 
     @property
+    def is_between(self) -> bool:
+        """No answer is being given, nor the end of one awaited."""
+        return self.answers.given is None and self.cut is None and not self._late_complete
+
+    @property
     def has_tools_at_work(self) -> bool:
         """A tool runs for the answer that is being given, or for the one that was cut off."""
         rounds = [one.tools for one in (self.answers.given, self.cut) if one is not None]
@@ -259,3 +264,11 @@ class Turns:
         self._late_complete = False
         self._held_transcript = None
         self._doubtful = 0
+
+    def on_speech_lost(self, now: float) -> None:
+        """What the user said has reached nobody: his turn ends, if it was known to be one."""
+        is_typed = self.asked.question.text_at is not None or self.asked.prompted_at is not None
+        if not self.answers and self.asked.question.is_open and not is_typed:
+            self.begin(now)
+            self.out += self.answers.flush(now)
+        self.asked.lose_speech()

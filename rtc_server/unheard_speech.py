@@ -40,22 +40,23 @@ class UnheardSpeech:
         self._last_at = at
 
     def sign(self) -> None:
-        """The model said or did something, or is known to be away."""
-        self._forget()
+        """The model said or did something."""
+        self.settle()
         self._patience = 1.0
 
-    def is_overdue(self, now: float, timeout_s: float) -> bool:
-        """Whether the model has had its time; once for what was said."""
+    def settle(self) -> None:
+        """Nothing more is awaited of what was said."""
+        self._speech_ms = 0.0
+        self._over_at = None
+
+    def is_overdue(self, now: float, timeout_s: float, *, back_at: float = 0.0) -> bool:
+        """Whether the model, there since ``back_at``, has had its time; once for what was said."""
         if self._over_at is None:
             if self._speech_ms >= self.LEAST_MS and now - self._last_at > self.PAUSE_S:
                 self._over_at = self._last_at
             return False
-        if now - self._over_at <= timeout_s * self._patience:
+        if now - max(self._over_at, back_at) <= timeout_s * self._patience:
             return False
-        self._forget()
+        self.settle()
         self._patience = min(16.0, 2.0 * self._patience)
         return True
-
-    def _forget(self) -> None:
-        self._speech_ms = 0.0
-        self._over_at = None

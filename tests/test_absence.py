@@ -210,25 +210,6 @@ def test_question_that_has_not_reached_the_model_stays_open(line: Line) -> None:
     assert line.turns() == [(1, False)]
 
 
-def test_speech_that_no_model_has_heard_is_told_when_it_is_back(line: Line) -> None:
-    """Once; a cough, and speech while it was there, are not."""
-    line.user_speaks(1000)
-    line.agent(live.ModelAway())
-    line.live(1.0)
-    line.user_speaks(200)
-    line.agent(live.ModelBack())
-    assert line.sent("error") == []
-    line.agent(live.ModelAway())
-    line.user_speaks(1000)
-    line.live(1.0)
-    line.agent(live.ModelBack())
-    line.agent(live.ModelAway())
-    line.live(1.0)
-    line.agent(live.ModelBack())
-    (error,) = line.sent("error")
-    assert (error["code"], error["retryable"]) == ("speech_not_heard", True)
-
-
 def test_what_was_typed_and_withdrawn_while_the_model_is_away_has_no_answer(line: Line) -> None:
     """Its turn ends at once, and the next answer is the next text's, with its time."""
     line.agent(live.ModelAway())

@@ -64,3 +64,12 @@ def test_noise_is_told_of_less_and_less_often_until_there_is_a_sign() -> None:
     unheard.sign()
     over = say(unheard, 9000.0, 1.0)
     assert round(overdue_at(unheard, over, over + 100)[0] - over, -1) == 10.0
+
+
+def test_the_time_without_a_connection_does_not_count() -> None:
+    unheard = UnheardSpeech()
+    over = say(unheard, 100.0, 1.0)
+    assert not unheard.is_overdue(over + 3.0, TIMEOUT_S)
+    back_at = over + 60.0
+    assert not unheard.is_overdue(back_at + TIMEOUT_S - 0.1, TIMEOUT_S, back_at=back_at)
+    assert unheard.is_overdue(back_at + TIMEOUT_S + 0.1, TIMEOUT_S, back_at=back_at)

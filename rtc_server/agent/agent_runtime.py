@@ -255,8 +255,11 @@ class AgentRuntime:
 
     def owes_signs(self, run_config: Mapping[str, Any]) -> bool:
         """Whether the model of such a call transcribes or answers whatever is said to it."""
+        if self.may_stay_silent(run_config):
+            return False
         config = self._options.run_config("audio", offered=run_config)
-        return self.models.is_gemini and not vad_is_off(config)
+        listens = self.models.is_gemini and not vad_is_off(config)
+        return listens or self.models.is_cascade
 
     def modality(self, run_config: Mapping[str, Any]) -> Modality:
         """The modality of a call whose offer names none."""
