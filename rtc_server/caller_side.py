@@ -103,6 +103,7 @@ class CallerSide:
         self._metrics = metrics
         self._clock = clock
         self._live: LiveSession | None = None
+        self._is_over = False
         self._muted = False
         self._early: deque[ClientMessage] = deque(maxlen=_EARLY_MESSAGES)
         # When the packets arrived whose samples the live session keeps to join them.
@@ -122,7 +123,8 @@ class CallerSide:
             self.on_message(self._early.popleft())
 
     def close(self) -> None:
-        """The agent is gone: nothing more is taken; may be called twice."""
+        """The call ends: nothing more is taken, and nothing is missed; may be called twice."""
+        self._is_over = True
         self._pictures.close()
         self._live = None
 
@@ -132,7 +134,7 @@ class CallerSide:
 
     def on_audio(self, audio: UplinkAudio) -> None:
         """20 ms of the caller's microphone."""
-        if self._muted:
+        if self._muted or self._is_over:
             return
         if audio.speech and audio.arrived_at is not None:
             self._conversation.on_user_speech(audio.arrived_at, _PIECE_MS)
@@ -175,8 +177,9 @@ class CallerSide:
         """The caller sent a message."""
         if isinstance(message, Ping):
             self._send(Pong(t=message.t))
+        elif self._is_over:
             return
-        if self._live is None:
+        elif self._live is None:
             self._keep(message)
         elif isinstance(message, Image) and not self._live.takes_pictures:
             self._send(_NOT_SEEN)

@@ -121,6 +121,7 @@ class MediaBridge:
         self._live: LiveSession | None = None
         self._history: HeardHistory | None = None
         self._end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._is_ending = asyncio.Event()
         has_sound = identity.modality == "audio"
         playout = PlayoutBuffer(capacity_s=settings.limits.playout_s)
         allow_state = frozenset(_changeable(settings.allow_state))
@@ -178,34 +179,47 @@ class MediaBridge:
         Raises:
             CallError: the negotiation failed; nothing is left open.
         """
-        outcome = Outcome.INTERNAL_ERROR
         self._send(State(state=self._conversation.state))
         async with self.peer:
             answered(await self.peer.answer())
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._until_told(), name="call-end")
-                    group.create_task(self.peer.wait_closed(), name="peer-closed")
-                    group.create_task(self._serve(may_start), name="call-serve")
-            except* CallEnded as ended:
-                outcome = _first_outcome(ended)
-            except* Exception:
-                # The boundary of the call: the caller is told, and the log says what it was.
-                logger.exception("the call failed")
-                self._send(
-                    Error(
-                        code="internal_error",
-                        message="Something went wrong in the server; please call again.",
-                        retryable=True,
-                    )
-                )
-            finally:
-                self._end_conversation()
-                if self._history is not None:
-                    self._history.close()
-            # What was said last, a goaway above all, is to reach the caller.
-            await self.peer.data_channel.drain(timeout_s=0.5)
+            async with asyncio.TaskGroup() as beside:
+                beside.create_task(self._part_with_peer(), name="call-parting")
+                outcome = await self._live_through(may_start)
         return outcome
+
+    async def _live_through(self, may_start: Callable[[], Awaitable[None]]) -> Outcome:
+        outcome = Outcome.INTERNAL_ERROR
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._until_told(), name="call-end")
+                group.create_task(self.peer.wait_closed(), name="peer-closed")
+                group.create_task(self._serve(may_start), name="call-serve")
+        except* CallEnded as ended:
+            outcome = _first_outcome(ended)
+        except* Exception:
+            # The boundary of the call: the caller is told, and the log says what it was.
+            logger.exception("the call failed")
+            self._send(
+                Error(
+                    code="internal_error",
+                    message="Something went wrong in the server; please call again.",
+                    retryable=True,
+                )
+            )
+        finally:
+            self._is_ending.set()
+            self._end_conversation()
+            if self._history is not None:
+                self._history.close()
+        return outcome
+
+    async def _part_with_peer(self) -> None:
+        """Says goodbye as soon as the call is to end, while its agent still does."""
+        await self._is_ending.wait()
+        self._end_conversation()
+        # What was said last, a goaway above all, is to reach the caller.
+        await self.peer.data_channel.drain(timeout_s=0.5)
+        await self.peer.close()
 
     def end(
         self,
@@ -233,7 +247,9 @@ class MediaBridge:
                 self._send(action)
 
     async def _until_told(self) -> None:
-        raise CallEnded(await asyncio.shield(self._end))
+        outcome = await asyncio.shield(self._end)
+        self._is_ending.set()
+        raise CallEnded(outcome)
 
     async def _serve(self, may_start: Callable[[], Awaitable[None]]) -> None:
         await self.peer.wait_connected()
@@ -296,8 +312,8 @@ class MediaBridge:
                 self._history.belongs(event.event_id, self._conversation.spoken_turn)
             self._perform(self._conversation.on_live_event(event, self._clock()))
             if isinstance(event, AgentFailed) and not event.retryable:
-                raise CallEnded(Outcome.AGENT_FAILED)
-        raise CallEnded(Outcome.AGENT_FAILED)
+                break
+        self.end(Outcome.AGENT_FAILED)
 
     async def _tick(self) -> None:
         while True:

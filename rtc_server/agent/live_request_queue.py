@@ -89,6 +89,9 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._taker: asyncio.Task[object] | None = None
         self._leaving: asyncio.Task[object] | None = None
         """A taker that has been given its last request, as far as is known."""
+        self._last_taker: asyncio.Task[object] | None = None
+        """The one that has been given the end."""
+        self._left: asyncio.Future[None] | None = None
         self._is_held = False
 
     # What is put in ---------------------------------------------------------
@@ -196,6 +199,9 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         self._forget(taken)
         if _hands_over(taken.request):
             self._leaving = self._taker
+        if taken.request.close:
+            self._last_taker = self._taker
+            self._await_last_taker()
         return taken.request
 
     def hold(self) -> None:
@@ -234,6 +240,24 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         if self._leaving is not None:
             return 0.0
         return 0.0 if self._waiting_since is None else self._clock() - self._waiting_since
+
+    def left(self) -> asyncio.Future[None]:
+        """Is done when the end was taken, and the task that took it has ended.
+
+        That task is ADK's sender: by then the model's connection has been told to close.
+        """
+        if self._left is None:
+            self._left = asyncio.get_running_loop().create_future()
+            self._await_last_taker()
+        return self._left
+
+    def _await_last_taker(self) -> None:
+        if self._last_taker is not None and self._left is not None:
+            self._last_taker.add_done_callback(self._has_left)
+
+    def _has_left(self, taker: asyncio.Task[object]) -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
 
     @property
     def taker_error(self) -> BaseException | None:

@@ -44,7 +44,8 @@ class LiveSession:
     through :class:`~.live_input.LiveInput`.
 
     Leaving closes the request queue, waits at most ``RetryRules.close_s`` for the run to
-    end, then cancels it.  :meth:`close` may be called twice.
+    end, of which ``hang_up_s`` once the model's connection was closed, then cancels it.
+    :meth:`close` may be called twice.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class LiveSession:
             return
         try:
             if self._link.is_connected:
-                await asyncio.wait({task}, timeout=self._retry.close_s)
+                await self._hang_up(task)
         finally:
             if not task.done():
                 task.cancel()
@@ -170,6 +171,15 @@ class LiveSession:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("the live session failed", exc_info=error)
         self._events.end()
+
+    async def _hang_up(self, run: asyncio.Task[None]) -> None:
+        """Wait for the run to end by itself, and not for a model that was told and goes on."""
+        left, first = self._input.queue.left(), asyncio.FIRST_COMPLETED
+        ends_at = _now() + self._retry.close_s
+        await asyncio.wait({run, left}, timeout=self._retry.close_s, return_when=first)
+        if left.done():
+            ends_at = min(ends_at, _now() + self._retry.hang_up_s)
+        await asyncio.wait({run}, timeout=max(0.0, ends_at - _now()))
 
     # What the agent says and does ----------------------------------------------
 

@@ -43,6 +43,9 @@ class RetryRules:
     close_s: float = 2.0
     """A run has this long to end by itself, and again to be cancelled."""
 
+    hang_up_s: float = 0.2
+    """Of it a run has this much once its model was told to close: many just go on receiving."""
+
     random: Callable[[], float] = random.random
     """From 0 to 1; a delay is shortened by up to half of it, so that calls do not retry at once."""
 

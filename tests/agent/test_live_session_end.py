@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
+from google.adk.models.base_llm_connection import BaseLlmConnection
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
 
 from rtc_server.agent.live_events import AgentAudio
 from rtc_server.agent.retry_rules import RetryRules
@@ -37,6 +42,68 @@ async def test_close_is_bounded_though_the_agent_ignores_it(llm: ScriptedLlm) ->
             await llm.wait_connected()
         await live.close()
         assert [event async for event in live.events()] == []
+
+
+async def test_model_that_was_told_to_close_and_goes_on_is_not_waited_for(
+    llm: ScriptedLlm,
+) -> None:
+    """Its ``close()`` has returned, and ``receive()`` does not end by that."""
+
+    class Deaf(ScriptedConnection):
+        async def close(self) -> None:
+            self.closed.set()
+
+    llm.scripts = [never_answer]
+    llm.connection_type = Deaf
+    patient = RetryRules(close_s=60.0, hang_up_s=0.05)
+    async with serve_agent(agent_of(llm), retry=patient) as server:
+        async with server.call():
+            await llm.wait_connected()
+        assert llm.connections[0].closed.is_set()
+
+
+async def test_model_that_takes_its_time_to_close_is_waited_for(llm: ScriptedLlm) -> None:
+    """Longer than one that was told: it ends by itself, and is not cancelled."""
+    ends: list[str] = []
+
+    class Slow(ScriptedConnection):
+        async def close(self) -> None:
+            if not self.closed.is_set():
+                await asyncio.sleep(0.2)
+                await super().close()
+
+        async def receive(self) -> AsyncGenerator[LlmResponse, None]:
+            try:
+                async for one in super().receive():
+                    yield one
+            except BaseException as error:
+                ends.append(type(error).__name__)
+                raise
+
+    llm.scripts = [never_answer]
+    llm.connection_type = Slow
+    patient = RetryRules(close_s=60.0, hang_up_s=0.05)
+    async with serve_agent(agent_of(llm), retry=patient) as server, server.call():
+        await llm.wait_connected()
+    assert ends == ["ConnectionClosedOK"]
+
+
+async def test_model_that_does_not_close_is_waited_for_a_bounded_time(llm: ScriptedLlm) -> None:
+    class Stuck(ScriptedConnection):
+        async def close(self) -> None:
+            await asyncio.Event().wait()
+
+    class StuckLlm(ScriptedLlm):
+        @contextlib.asynccontextmanager
+        async def connect(self, llm_request: LlmRequest) -> AsyncIterator[BaseLlmConnection]:
+            self._connects += 1
+            self._connected.set()
+            yield Stuck(llm_request)
+
+    stuck = StuckLlm()
+    short = RetryRules(close_s=0.1, hang_up_s=60.0)
+    async with serve_agent(agent_of(stuck), retry=short) as server, server.call():
+        await stuck._connected.wait()
 
 
 async def test_close_ends_the_events_and_may_be_called_twice(llm: ScriptedLlm) -> None:
