@@ -68,9 +68,9 @@ class Question:
 
         It is to the first text.  What was said aloud beside texts is answered with them.
         """
-        if not self.earlier or self.is_spoken:
+        if self.text_at is None or not self.earlier or self.is_spoken:
             return self, []
-        first, *later = [*self.earlier, self.text_at or self.earlier[-1]]
+        first, *later = [*self.earlier, self.text_at]
         return replace(self, text_at=first, earlier=[]), later
 
     def is_stale(self, now: float) -> bool:

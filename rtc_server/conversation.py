@@ -346,7 +346,7 @@ class Conversation:
                 return
             n = utterance.begin(self._open.latest, self._asked.question, self.answers)
         if event.final and n > self.answers and not self._on_wire and self.playout.is_empty:
-            self._turns.on_user_spoke(now)
+            self._turns.on_user_spoke(now, self.rules)
         self.last_activity_at = self.user_said_at = now
         self._out.append(utterance.hear(event.text, final=event.final, language=event.language))
         if n > self.answers:  # it leads to an answer that has not begun
@@ -495,7 +495,7 @@ class Conversation:
         answer = self._open.given
         if answer is not None and not (answer.is_pausing and self.playout.is_empty):
             return "thinking"
-        if self._asked.is_awaited:
+        if self._asked.is_awaited or self._queued:
             return "thinking"
         speech_at = self._asked.question.speech_at
         is_heard = self._utterance.turn is not None and not self._asked.is_given_up

@@ -187,10 +187,14 @@ class Turns:
             return
         self.out += self.answers.complete(now)
 
-    def on_user_spoke(self, now: float) -> None:
+    def on_user_spoke(self, now: float, rules: ConversationRules) -> None:
         """Ends an answer that was heard to its end, and that the model forgot to end."""
         answer = self.answers.given
-        if answer is not None and answer.is_pausing:
+        if answer is None:
+            return
+        patience_s = rules.boundary_timeout_s
+        is_left = answer.has_stalled(now, for_s=rules.stall_s, after_tool_s=patience_s)
+        if answer.is_pausing or is_left:
             self._end_forgotten(now)
 
     def on_interrupted(self, now: float) -> None:

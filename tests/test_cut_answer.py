@@ -57,3 +57,20 @@ def test_the_end_of_a_round_of_tools_is_not_its_end() -> None:
     assert cut.is_over(ASKED_ANEW, 102.0)
     cut.swallow(103.0)
     assert cut.is_over(NOTHING, 104.0)
+
+
+@pytest.mark.parametrize(
+    ("cut", "has_stalled"),
+    [
+        (CutAnswer(100.0, True, ToolRound(), said_at=98.0), True),
+        (CutAnswer(100.0, True, ToolRound(), said_at=99.5), False),
+        (CutAnswer(100.0, False, ToolRound(), said_at=98.0), False),
+        (CutAnswer(100.0, True, ToolRound({"one"}), said_at=98.0), False),
+        (CutAnswer(100.0, True, ToolRound(), said_at=98.0, interrupted_ahead=True), False),
+    ],
+)
+def test_what_was_left_in_the_middle_before_it_was_cut_off_is_not_waited_for(
+    cut: CutAnswer, *, has_stalled: bool
+) -> None:
+    """Unless the model is at work on it, or has not begun it."""
+    assert cut.has_stalled(100.0, for_s=1.0) is has_stalled

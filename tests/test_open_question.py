@@ -50,6 +50,60 @@ def test_a_question_that_was_given_up_is_not_awaited_until_it_is_asked_again() -
     assert asked.is_awaited
 
 
+def test_each_text_is_one_that_an_answer_may_be_to() -> None:
+    """In order; the time for the answer counts from the last that was put."""
+    asked = OpenQuestion()
+    for at in (100.0, 101.0, 102.0):
+        asked.type(at)
+    assert asked.waiting_since(is_heard=False) == 102.0
+    assert [asked.take(103.0).asked_at for _ in range(4)] == [100.0, 101.0, 102.0, None]
+
+
+def test_text_that_waited_counts_from_its_message_and_is_owed_since_it_was_put() -> None:
+    asked = OpenQuestion()
+    asked.type(120.0, came_at=100.0)
+    assert asked.waiting_since(is_heard=False) == 120.0
+    assert asked.take(121.0).asked_at == 100.0
+
+
+def test_texts_beside_speech_are_answered_with_it() -> None:
+    asked = OpenQuestion()
+    asked.type(100.0)
+    asked.type(101.0)
+    asked.speak(102.0, 600)
+    asked.end_speech(102.5)
+    assert asked.take(103.0).asked_at == 102.0
+    assert asked.take(104.0).asked_at is None
+
+
+def test_text_after_one_that_was_given_up_stands_alone() -> None:
+    asked = OpenQuestion()
+    asked.type(100.0)
+    asked.is_given_up = True
+    asked.type(140.0)
+    assert asked.take(141.0).asked_at == 140.0
+    assert asked.take(142.0).asked_at is None
+
+
+def test_text_is_open_again_unless_the_user_has_said_something_since() -> None:
+    """What began was the rest of the answer before."""
+    asked = OpenQuestion()
+    asked.type(100.0)
+    question = asked.take(101.0)
+    asked.reopen(question)
+    assert asked.take(102.0).asked_at == 100.0
+    asked.speak(102.5, 600)
+    asked.reopen(question)
+    assert asked.question.text_at is None
+
+
+def test_texts_that_are_remembered_are_bounded() -> None:
+    asked = OpenQuestion()
+    for at in range(1000):
+        asked.type(float(at))
+    assert len(asked.question.earlier) <= 32
+
+
 def test_speech_whose_transcript_is_never_finished_waits_since_its_last_packet() -> None:
     asked = OpenQuestion()
     asked.speak(100.0, 600)

@@ -71,6 +71,18 @@ def test_text_after_a_stalled_answer_is_answered_by_what_comes_next(half: Stage)
     assert half.sent("error") == []
 
 
+def test_words_after_a_stalled_answer_are_answered_by_what_comes_next(half: Stage) -> None:
+    """Typed or spoken, in a call with sound or in one with text: it is the same."""
+    half.wait(STALL_S + 0.5)
+    half.user_speaks()
+    half.user_says("next?")
+    give(half, "next", complete=True)
+    assert half.turns() == [(1, False), (2, False)]
+    assert said(half) == {1: "half", 2: "next"}
+    half.wait(60)
+    assert half.sent("error") == []
+
+
 def test_model_is_told_that_the_rest_of_a_stalled_answer_is_not_wanted(half: Stage) -> None:
     half.wait(STALL_S + 0.5)
     half.types("next?")
@@ -160,6 +172,7 @@ def test_text_that_waits_goes_to_the_model_when_the_answer_before_has_stalled() 
     stage.types("next?")
     typed_at = stage.now
     assert stage.actions.count(SendText("next?")) == 0
+    assert stage.conversation.state == "thinking"
     stage.wait(BOUNDARY_S)
     assert stage.actions.count(SendText("next?")) == 1
     give(stage, "next", complete=True)

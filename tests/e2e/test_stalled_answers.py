@@ -9,13 +9,14 @@ import pytest
 from google.adk.models.llm_response import LlmResponse
 from google.genai import types
 
-from rtc_server.settings import Settings
+from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import (
     ScriptedConnection,
     ScriptedLlm,
     SpeechEnded,
     audio_piece,
     heard,
+    interrupted,
     said,
     text_of,
     text_piece,
@@ -80,6 +81,32 @@ async def test_text_after_a_stalled_answer_is_answered(modality: str) -> None:
         assert {n: words.strip() for n, words in answers(caller).items()} == {1: "half", 2: "next"}
         assert [one["interrupted"] for one in of_type(caller, "turn")] == [False, False]
         assert all("response_ms" in one for one in of_type(caller, "latency"))
+        assert of_type(caller, "error") == []
+
+
+async def test_rest_that_a_text_has_interrupted_is_not_its_answer() -> None:
+    """It comes late, and the model says of the interruption after it, as Gemini does."""
+
+    async def answer_late(connection: ScriptedConnection) -> None:
+        await connection.receive_text()
+        connection.emit(*spoken("half"))
+        text = await connection.receive_text()
+        connection.emit(audio_piece(tone(3.0)), said(" the rest"))
+        connection.emit(interrupted(), turn_complete())
+        connection.emit(*spoken(text), turn_complete())
+
+    settings = Settings(port=0, limits=Limits(answer_s=3.0))
+    async with (
+        Server.running(ScriptedLlm(scripts=[answer_late]), settings) as server,
+        server.call() as caller,
+    ):
+        await hear_half(caller)
+        caller.client.send({"type": "text", "data": "next"})
+        await caller.client.wait_for(lambda: "next" in answers(caller).values())
+        await caller.client.wait_for(lambda: of_type(caller, "turn")[-1]["interrupted"] is False)
+        assert [one["interrupted"] for one in of_type(caller, "turn")] == [False, True, False]
+        assert answers(caller)[3] == "next"
+        assert of_type(caller, "latency")[-1]["response_ms"] > 0
         assert of_type(caller, "error") == []
 
 
