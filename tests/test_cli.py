@@ -51,6 +51,23 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return seen
 
 
+SILENT = """
+from google.adk.agents import LlmAgent
+from google.adk.models import BaseLlm
+
+class Silent(BaseLlm):
+    async def generate_content_async(self, llm_request, stream=False):
+        return
+        yield
+
+    def connect(self, llm_request):
+        raise OSError
+
+root_agent = LlmAgent(name='silent', model=Silent(model='silent'))
+"""
+"""An agent that can be served, and never be reached."""
+
+
 class TestServe:
     def test_without_options_the_embedded_agent_is_served_on_loopback(
         self, served: list[Settings]
@@ -313,16 +330,20 @@ class TestProcess:
         assert done.returncode == 2
         assert re.fullmatch(r"Error: .+\n", done.stderr)
 
-    def test_a_taken_port_is_one_sentence_and_status_2(self, tmp_path: Path) -> None:
-        (tmp_path / "agent.py").write_text(
-            "from google.adk.agents import LlmAgent\n"
-            "from google.adk.models import BaseLlm\n"
-            "class Silent(BaseLlm):\n"
-            "    async def generate_content_async(self, llm_request, stream=False):\n"
-            "        return\n"
-            "        yield\n"
-            "root_agent = LlmAgent(name='silent', model=Silent(model='silent'))\n"
+    def test_a_model_that_is_not_live_is_one_sentence_and_status_2(self, tmp_path: Path) -> None:
+        (tmp_path / "agent.py").write_text(SILENT.replace("connect", "disconnect"))
+        done = subprocess.run(
+            [sys.executable, "-m", "rtc_server", "serve", str(tmp_path), "--port", "0"],
+            capture_output=True,
+            text=True,
         )
+        assert done.returncode == 2
+        told = r"^Error: The agent \w+ uses the model silent, to which there is no live connection"
+        assert re.search(told, done.stderr, re.MULTILINE)
+        assert "Traceback" not in done.stderr
+
+    def test_a_taken_port_is_one_sentence_and_status_2(self, tmp_path: Path) -> None:
+        (tmp_path / "agent.py").write_text(SILENT)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             done = subprocess.run(

@@ -11,6 +11,8 @@ Read in google-adk 2.13.0 and google-genai 2.34.0.
   tool may need a yes, before there are arguments to ask it about.
 * ``utils/_sync_runner._TOOL_THREAD_POOLS`` has the threads of
   ``RunConfig.tool_thread_pool_config``, for each event loop, until the loop is collected.
+* ``BaseAgent._run_live_impl`` is what a kind of agent does live.  Nothing, where it is the base
+  class's; ``LoopAgent`` and ``ParallelAgent`` have one of their own that raises, too.
 * ``Gemini._live_api_client`` is the client of live connections, made at its first use.
 * ``Client._api_client._websocket_ssl_ctx`` (google-genai) holds the arguments of
   ``websockets.connect`` for a client that was made already.
@@ -26,6 +28,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import cast
 
+from google.adk.agents.base_agent import BaseAgent
+from google.adk.agents.loop_agent import LoopAgent
+from google.adk.agents.parallel_agent import ParallelAgent
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.gemini_llm_connection import GeminiLlmConnection
@@ -41,6 +46,7 @@ from google.genai.live import AsyncSession
 
 __all__ = [
     "genai_session",
+    "has_live_run",
     "make_live_client",
     "may_require_confirmation",
     "notice_dead_network",
@@ -87,6 +93,16 @@ def release_tool_threads() -> None:
         pools = _TOOL_THREAD_POOLS.pop(asyncio.get_running_loop(), {})
     for pool in pools.values():
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def has_live_run(agent: BaseAgent) -> bool:
+    """Whether ADK, or the author of its kind, runs ``agent`` live."""
+    kind = type(agent)
+    is_left_out = (kind._run_live_impl, kind.run_live) == (
+        BaseAgent._run_live_impl,
+        BaseAgent.run_live,
+    )
+    return not is_left_out and not isinstance(agent, LoopAgent | ParallelAgent)
 
 
 def make_live_client(model: BaseLlm) -> None:

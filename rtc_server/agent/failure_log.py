@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import time
 
+from .failures import NoLiveConnection
+
 __all__ = ["RareTracebacks", "log_failure"]
 
 _EVERY_S = 60.0
@@ -44,6 +46,9 @@ def log_failure(
 
     At DEBUG every one is shown.
     """
+    if isinstance(error, NoLiveConnection):
+        log.error("the model %s has no live connection: the call ends", error)
+        return
     is_shown = _tracebacks.is_due(code, error, time.monotonic())
     is_shown = is_shown or log.isEnabledFor(logging.DEBUG)
     log.warning(

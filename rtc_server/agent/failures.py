@@ -32,6 +32,7 @@ __all__ = [
     "HandleRefused",
     "HeldTooLong",
     "ModelChanged",
+    "NoLiveConnection",
     "RedialLimit",
     "Renewed",
     "SessionUnavailable",
@@ -50,6 +51,10 @@ POLICY_VIOLATION = 1008
 
 class AgentStalled(Exception):
     """The run does not take what the caller sends."""
+
+
+class NoLiveConnection(Exception):
+    """The model, which it names, is of a kind that has no live connection: none will ever be."""
 
 
 class RedialLimit(Exception):

@@ -33,6 +33,7 @@ from .failures import (
     HandleRefused,
     HeldTooLong,
     ModelChanged,
+    NoLiveConnection,
     RedialLimit,
     Renewed,
     SessionUnavailable,
@@ -295,8 +296,9 @@ class LiveRuns:
             self._resumption.drop()  # it did not help; the history is told anew instead
         self._metrics.agent_errors.labels(failure.code).inc()
         changes = self._link.failed()
+        is_final = self._count.is_exhausted or isinstance(error, NoLiveConnection)
         is_too_long = isinstance(error, HeldTooLong) or self._count.patience_s(self._now()) <= 0
-        if is_too_long or self._count.is_exhausted:
+        if is_too_long or is_final:
             self._mapper.reset()
             await self._lost.give_up(UNREACHABLE.code if is_too_long else failure.code)
             return False

@@ -15,8 +15,6 @@ from types import ModuleType
 from typing import Any
 
 from google.adk.agents.base_agent import BaseAgent
-from google.adk.agents.loop_agent import LoopAgent
-from google.adk.agents.parallel_agent import ParallelAgent
 from google.adk.agents.run_config import RunConfig
 from google.adk.agents.sequential_agent import SequentialAgent
 from google.adk.apps.app import App
@@ -26,7 +24,14 @@ from google.adk.models.google_llm import Gemini
 from google.adk.workflow import BaseNode
 
 from ..errors import AgentLoadError
-from .models.agent_models import AgentModels, fallback_models, prepare_models
+from .adk_internals import has_live_run
+from .models.agent_models import (
+    AgentModels,
+    fallback_models,
+    has_live_connection,
+    prepare_models,
+    without_live_connection,
+)
 from .run_config_fields import UnfitField, fields_of, typed_fields
 
 __all__ = ["LoadedAgent", "load_agent", "load_fallback"]
@@ -108,6 +113,10 @@ def load_fallback(name: str, first_agent: str) -> AgentModels:
         words = str(error).strip().partition("\n")[0]
         raise AgentLoadError(f"The fallback model {name} cannot be used: {words}") from error
     for model in models.models:
+        if not has_live_connection(model):
+            raise AgentLoadError(
+                f"The fallback model {name} cannot be used: there is no live connection to it."
+            )
         if isinstance(model, Gemini) and not _has_credentials(model):
             raise AgentLoadError(
                 f"There is no key for the fallback model {name}: set GOOGLE_API_KEY, or "
@@ -242,7 +251,7 @@ def _check_runs_live(name: str, agent: Any, *, is_certain: bool = True) -> None:
     Where a model may transfer to them, or not, that is logged: the rest of the tree is of use.
     """
     kind = type(agent).__name__
-    if isinstance(agent, LoopAgent | ParallelAgent):
+    if isinstance(agent, BaseAgent) and not has_live_run(agent):
         if not is_certain:
             logger.warning(
                 "a call that comes to %s, a %s of the agent %s, fails there: ADK does not run it "
@@ -266,9 +275,18 @@ def _check_runs_live(name: str, agent: Any, *, is_certain: bool = True) -> None:
 def _check_models(name: str, app: App) -> None:
     try:
         models = prepare_models(app.root_agent).models
+        unfit = next(without_live_connection(app.root_agent), None)
     except Exception as error:  # an unknown model, or one whose package is missing
         words = str(error).strip().partition("\n")[0]
         raise AgentLoadError(f"The model of the agent {name} cannot be used: {words}") from error
+    if unfit is not None:
+        chosen, kind = unfit.canonical_live_model, type(unfit.canonical_live_model).__name__
+        of = "" if unfit.parent_agent is None else f"{unfit.name} of "
+        raise AgentLoadError(
+            f"The agent {of}{name} uses the model {chosen.model}, to which there is no live "
+            f"connection ({kind} has no connect() of its own): give it a model of a live API, "
+            "or make a tool of the agent (AgentTool)."
+        )
     for model in models:
         if not isinstance(model, Gemini):
             continue

@@ -6,21 +6,29 @@ each agent that names one.  Here the agents that name the same model share an in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.live import CascadeLive
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.google_llm import Gemini
 from google.adk.models.registry import LLMRegistry
 
-from ..adk_internals import notice_dead_network
+from ..adk_internals import has_live_run, notice_dead_network
 from ..agent_tree import agents_under
 from ..tools.background_tools import background_tools
 from .model_connections import observe
 
-__all__ = ["AgentModels", "fallback_models", "prepare_models"]
+__all__ = [
+    "AgentModels",
+    "fallback_models",
+    "has_live_connection",
+    "prepare_models",
+    "without_live_connection",
+]
 
 PING = {"ping_interval": 1.5, "ping_timeout": 2, "close_timeout": 0.5, "write_limit": 8 << 20}
 """A dead network is noticed within 4 s instead of 50 (arguments of ``websockets.connect``).
@@ -116,6 +124,31 @@ def prepare_models(root: Any) -> AgentModels:
         observed=bool(models),
         background_tools=frozenset(background),
     )
+
+
+def has_live_connection(model: BaseLlm) -> bool:
+    """Whether the class of ``model`` opens live connections."""
+    return type(model).connect is not BaseLlm.connect
+
+
+def without_live_connection(root: Any) -> Iterator[LlmAgent]:
+    """The agents under ``root`` to which a call may come, and whose model has no connection."""
+    for agent in agents_under(root):
+        if not isinstance(agent, LlmAgent) or not _comes_live(agent):
+            continue
+        if not has_live_connection(agent.canonical_live_model):
+            yield agent
+
+
+def _comes_live(agent: BaseAgent | None) -> bool:
+    """Whether ADK runs it live; what is below an agent that it does not run so it does not."""
+    while agent is not None:
+        if not has_live_run(agent):
+            return False
+        if isinstance(agent, LlmAgent) and agent.mode == "single_turn":
+            return False
+        agent = agent.parent_agent
+    return True
 
 
 def _shared_model(agent: LlmAgent, shared: dict[str, BaseLlm]) -> BaseLlm:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from typing import Protocol
@@ -18,11 +19,15 @@ from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.llm_request import LlmRequest
 
 from ...tracing import connecting_span
+from ..failures import NoLiveConnection
 from .model_tap import ModelListener, tapped
 
 __all__ = ["ConnectionObserver", "observe", "observing"]
 
 _OBSERVED = "_rtc_server_observed"
+
+Connect = Callable[[LlmRequest], contextlib.AbstractAsyncContextManager[BaseLlmConnection]]
+"""``BaseLlm.connect``."""
 
 
 class ConnectionObserver(ModelListener, Protocol):
@@ -70,8 +75,7 @@ def observe(model: BaseLlm) -> None:
     """Wraps ``connect`` of this one instance; a second time changes nothing."""
     if _OBSERVED in model.__dict__:
         return
-    connect: Callable[[LlmRequest], contextlib.AbstractAsyncContextManager[BaseLlmConnection]]
-    connect = model.connect
+    connect: Connect = model.connect
 
     @contextlib.asynccontextmanager
     async def observed(llm_request: LlmRequest) -> AsyncIterator[BaseLlmConnection]:
@@ -81,9 +85,9 @@ def observe(model: BaseLlm) -> None:
                 yield connection
             return
         chosen = await observer.connecting(llm_request, model)
-        opened = connect(llm_request) if chosen is model else _connect_to(chosen, llm_request)
+        to = connect if chosen is model else functools.partial(_connect_to, chosen)
         async with (
-            _told(observer, chosen.model, opened) as connection,
+            _told(observer, chosen.model, _live(to, llm_request)) as connection,
             tapped(connection, observer),
         ):
             yield connection
@@ -100,6 +104,21 @@ def _connect_to(
     opened: contextlib.AbstractAsyncContextManager[BaseLlmConnection]
     opened = chosen.connect(request.model_copy(update={"model": chosen.model}))
     return opened
+
+
+@contextlib.asynccontextmanager
+async def _live(connect: Connect, request: LlmRequest) -> AsyncIterator[BaseLlmConnection]:
+    """A connection, or that there can be none.
+
+    Raises:
+        NoLiveConnection: the model's class has none to give.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(connect(request))
+        except NotImplementedError as error:
+            raise NoLiveConnection(str(request.model)) from error
+        yield connection
 
 
 @contextlib.asynccontextmanager
