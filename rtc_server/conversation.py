@@ -381,6 +381,8 @@ class Conversation:
         typed_since = event.at is not None and put_at is not None and put_at > event.at
         keeps_question = event.keeps_question or (event.retryable and typed_since)
         is_told = self._is_heard or self._open.given is not None or self._asked.question.is_open
+        if self._is_heard and not keeps_question:
+            self._asked.end_speech(now)  # of which the model says no more
         if is_told and not keeps_question and not event.asks_again:
             self._speech.asks_again()
         self._turns.on_failed(now, keeps_question=keeps_question)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtc_server.agent import live_events as live
+from rtc_server.messages import ServerMessage
 
 from .conversation_stage import Stage
 
@@ -113,6 +114,16 @@ def test_a_failure_ends_an_utterance_that_was_being_heard(stage: Stage) -> None:
     stage.user_says("what ti", final=False)
     stage.agent(live.AgentFailed("agent_lost", "The connection was lost.", retryable=True))
     assert stage.sent("transcript")[-1]["final"] is True
+
+
+def test_a_question_that_the_model_was_still_hearing_is_lost_as_a_turn(stage: Stage) -> None:
+    """It was asked, although the connection went before its transcript was finished."""
+    stage.user_speaks()
+    stage.user_says("What time is it", final=False)
+    stage.agent(live.AgentFailed("agent_lost", "Gone.", retryable=True))
+    assert stage.turns() == [(1, True)]
+    told = [one.type for one in stage.actions if isinstance(one, ServerMessage)]
+    assert told[-2:] == ["turn", "error"]
 
 
 def test_an_answer_that_the_model_forgot_to_end_ends_with_the_users_next_words(

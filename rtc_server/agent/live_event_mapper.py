@@ -73,7 +73,8 @@ class LiveEventMapper:
         cumulative_input: bool | None = None,
         calls: ToolCalls | None = None,
     ) -> None:
-        self._agent = first_agent
+        self.agent = first_agent
+        """Who spoke last."""
         self._calls = calls if calls is not None else ToolCalls()
         self._text = AnswerText()
         self._thoughts = AnswerText()
@@ -128,7 +129,7 @@ class LiveEventMapper:
             and content.parts[0].inline_data is not None
             and (content.parts[0].inline_data.mime_type or "").startswith("audio/pcm")
             and not content.parts[0].thought
-            and event.author == self._agent
+            and event.author == self.agent
             and event.author != "user"
             and not (
                 event.turn_complete
@@ -181,11 +182,11 @@ class LiveEventMapper:
 
     def _author(self, event: Event) -> Iterator[LiveEvent]:
         author = event.author
-        if not author or author in ("user", "model", self._agent):
+        if not author or author in ("user", "model", self.agent):
             return
-        if self._agent is not None:
+        if self.agent is not None:
             yield AgentChanged(author)
-        self._agent = author
+        self.agent = author
 
     def _content(self, event: Event) -> Iterator[LiveEvent]:
         content = event.content

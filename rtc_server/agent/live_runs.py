@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -178,7 +179,9 @@ class LiveRuns:
             metrics=metrics,
             now=now,
         )
-        self._mapper = self._new_mapper(link.models)
+        self._mapper = self._new_mapper(link.models, link.models.first_agent)
+        self._reconnected_at = 0.0
+        """When ADK connected again within a run, as its events tell the time."""
         self._is_interrupted_ahead = False
         self._task_ended = False
         """An agent of a workflow said last that it is done."""
@@ -388,6 +391,9 @@ class LiveRuns:
         self._is_proved = True
         if not self._link.models.is_fallback:  # a handle is good for its own model only
             self._resumption.take(adk_event)
+        # A workflow passes pieces on through a queue, later than their connection is over.
+        if adk_event.partial and adk_event.timestamp < self._reconnected_at <= time.time():
+            return
         for event in self._mapper.map(adk_event):
             self._note(event)
             if isinstance(event, AgentPicture):
@@ -439,7 +445,7 @@ class LiveRuns:
         """Lets the next run ask the model that was chosen; what is of the old one goes."""
         if self._link.choose():
             self._resumption.drop()
-            self._mapper = self._new_mapper(self._link.models)
+            self._mapper = self._new_mapper(self._link.models, self._mapper.agent)
 
     def _returns_to_own_model(self) -> bool:
         """Whether now, between two answers, the agent's own model is asked again."""
@@ -478,6 +484,7 @@ class LiveRuns:
         await self._link.tell_away()
         await self._settle(RECONNECTED, nothing_lost=LOST)  # the rest never comes
         self._mapper.reset()
+        self._reconnected_at = time.time()
         if self._count.is_long:
             raise RedialLimit
         if self._count.failures > 1:
@@ -526,8 +533,10 @@ class LiveRuns:
 
     # Events -------------------------------------------------------------------
 
-    def _new_mapper(self, models: AgentModels) -> LiveEventMapper:
-        return LiveEventMapper(cumulative_input=models.cumulative_input, calls=self._calls)
+    def _new_mapper(self, models: AgentModels, agent: str | None) -> LiveEventMapper:
+        return LiveEventMapper(
+            first_agent=agent, cumulative_input=models.cumulative_input, calls=self._calls
+        )
 
     async def _emit(self, event: LiveEvent) -> None:
         if isinstance(event, ModelInterrupted):

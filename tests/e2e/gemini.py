@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.adk.agents.llm_agent import LlmAgent
 from google.adk.models.google_llm import Gemini
 
 from rtc_server.agent.retry_rules import RetryRules
@@ -38,26 +39,39 @@ async def gemini_server(
     settings: Settings | None = None,
     retry: RetryRules = FAST,
     tools: Any = (),
+    root: Any = None,
     pings: dict[str, float] | None = PING,
     **stand_in: Any,
 ) -> AsyncIterator[tuple[Server, StandIn]]:
     """The server and the stand-in behind it; ``stand_in`` goes to :meth:`StandIn.running`.
 
-    ``pings``: of the model's connections; None: those that the server gives them.
+    Args:
+        root: a tree or workflow of agents that is served instead of one agent with ``tools``.
+        pings: of the model's connections; None: those that the server gives them.
     """
     async with StandIn.running(folder, **stand_in) as api:
         for name, value in api.environment.items():
             monkeypatch.setenv(name, value)
         kwargs = {"http_options": {"async_client_args": dict(pings)}} if pings is not None else None
-        llm = Gemini(model=model, client_kwargs=kwargs)
+        if root is None:
+            llm = Gemini(model=model, client_kwargs=kwargs)
+            root = LlmAgent(name="scripted", model=llm, tools=list(tools))
+        models: list[Any] = []
         try:
-            async with Server.running(
-                ScriptedLlm(), settings, model=llm, retry=retry, tools=list(tools)
-            ) as server:
+            async with Server.running(ScriptedLlm(), settings, root=root, retry=retry) as server:
+                models = _models_of(server)
                 yield server, api
         finally:
-            await llm.api_client.aio.aclose()
-            await llm._live_api_client.aio.aclose()
+            for one in models:
+                await one.api_client.aio.aclose()
+                await one._live_api_client.aio.aclose()
+
+
+def _models_of(server: Server) -> list[Any]:
+    """All that the server may ask, the fallback too."""
+    (runtime,) = server.calls._runtimes.values()
+    fallback = runtime._fallback
+    return [*runtime.models.models, *(fallback.models if fallback is not None else ())]
 
 
 def of_type(caller: Caller, kind: str) -> list[dict[str, Any]]:

@@ -67,15 +67,17 @@ class Server:
         thread_time: Callable[[], float] | None = None,
         retry: RetryRules | None = None,
         model: BaseLlm | None = None,
+        root: Any = None,
         **agent: Any,
     ) -> AsyncIterator[Self]:
         """A server on a free port; ``agent`` goes to ``LlmAgent``, with ``model`` or ``llm``.
 
+        With ``root`` it is that tree or workflow of agents instead.
         What else the machine does refuses no call: the loop's time counts where it is given.
         """
-        loaded = LoadedAgent.from_object(
-            "scripted", LlmAgent(name="scripted", model=model or llm, **agent)
-        )
+        if root is None:
+            root = LlmAgent(name="scripted", model=model or llm, **agent)
+        loaded = LoadedAgent.from_object("scripted", root)
         async with (
             run_server(
                 settings or Settings(port=0),

@@ -301,7 +301,7 @@ class LiveModel:
         if self.setup.modality == "TEXT":
             self._send(at, text_out(delta))
             return
-        self._send(at, audio_out(say_word(place, self.pace.word_s), RATE))
+        self._send(at, audio_out(say_word(place, self.pace.word_s, self.setup.voice), RATE))
         if self.setup.transcribes_output:
             self._send(at, server_content(outputTranscription={"text": delta}))
 

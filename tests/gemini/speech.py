@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["RATE", "WORD_S", "Ears", "say_word"]
+__all__ = ["LOWEST_HZ", "RATE", "WORD_S", "Ears", "say_word"]
 
 RATE = 24_000
 """Samples a second of the voice."""
@@ -20,9 +20,13 @@ _VOICED = 0.8
 _FRAME_S = 0.02
 
 
-def say_word(place: int, word_s: float = WORD_S) -> bytes:
+LOWEST_HZ = {"": 330.0, "Puck": 1100.0}
+"""The first word of each voice; any other has that of the first."""
+
+
+def say_word(place: int, word_s: float = WORD_S, voice: str = "") -> bytes:
     """The word at this place of an answer: a tone and a short pause, s16 mono."""
-    return _word(330.0 + 55.0 * (place % 8), word_s)
+    return _word(LOWEST_HZ.get(voice, LOWEST_HZ[""]) + 55.0 * (place % 8), word_s)
 
 
 @functools.lru_cache(maxsize=64)

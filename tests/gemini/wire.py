@@ -80,6 +80,8 @@ class Setup:
     transcribes_input: bool
     transcribes_output: bool
     tools: tuple[str, ...]
+    voice: str = ""
+    """Its name, where one was asked for."""
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Setup:
@@ -106,6 +108,7 @@ class Setup:
                 for tool in raw.get("tools") or ()
                 for one in _field(tool, "functionDeclarations") or ()
             ),
+            voice=_voice(raw.get("generationConfig") or {}),
         )
 
 
@@ -227,6 +230,12 @@ def _media(blob: Mapping[str, Any]) -> Audio | Video:
 def _content(body: Mapping[str, Any]) -> Content:
     turns = tuple((str(one.get("role") or "user"), _words(one)) for one in body.get("turns") or ())
     return Content(turns, bool(_field(body, "turnComplete", False)))
+
+
+def _voice(generation: Mapping[str, Any]) -> str:
+    speech = _field(generation, "speechConfig") or {}
+    prebuilt = _field(_field(speech, "voiceConfig") or {}, "prebuiltVoiceConfig") or {}
+    return str(_field(prebuilt, "voiceName") or "")
 
 
 def _words(content: Mapping[str, Any]) -> str:
