@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.models.llm_request import LlmRequest
@@ -17,6 +18,7 @@ from rtc_server.agent.live_events import (
     ModelBack,
     ModelInterrupted,
     ModelTurnComplete,
+    ToolProgressed,
     ToolReturned,
     UserTranscript,
 )
@@ -47,7 +49,9 @@ def say(live: LiveSession) -> None:
         live.send_audio(QUIET)
 
 
-async def until(live: LiveSession, kind: type[object]) -> list[LiveEvent]:
+async def until(
+    live: LiveSession, kind: type[object] | tuple[type[object], ...]
+) -> list[LiveEvent]:
     seen: list[LiveEvent] = []
     async for event in live.events():
         seen.append(event)
@@ -120,6 +124,36 @@ async def test_tool_is_used_and_its_words_belong_to_the_answer() -> None:
         events = await until(live, ModelTurnComplete)
     assert [one.result for one in events if isinstance(one, ToolReturned)] == [{"sum": 3}]
     assert [one.text for one in events if isinstance(one, AgentTranscript)][-1] == "It is 3."
+
+
+async def test_of_a_streaming_tool_the_language_model_is_given_the_first_notice_alone() -> None:
+    """The caller is told each yield; docs/agents.md says so, and is to be changed when ADK is."""
+    given: list[list[str]] = []
+
+    def answer(request: LlmRequest) -> list[LlmResponse]:
+        parts = [part for one in request.contents for part in one.parts or []]
+        results = [one.function_response for one in parts if one.function_response is not None]
+        given.append([str(one.response) for one in results])
+        return sentences("I see.") if results else [tool_call("watch")]
+
+    async def watch() -> AsyncGenerator[dict[str, int], None]:
+        yield {"seen": 50}
+        yield {"seen": 100}
+
+    async with (
+        serve_agent(agent_that(answer, tools=[watch])) as server,
+        server.call("audio") as live,
+    ):
+        live.send_text("watch it")
+        seen: list[LiveEvent] = []
+        for _ in range(2):  # whichever comes first
+            seen += await until(live, (ModelTurnComplete, ToolReturned))
+        live.send_text("and now")
+        await until(live, ModelTurnComplete)
+    told = [one.result for one in seen if isinstance(one, ToolProgressed)]
+    assert told == [{"seen": 50}, {"seen": 100}]
+    notice = "{'status': 'The function is running asynchronously and the results are pending.'}"
+    assert given == [[], [notice], [notice]]
 
 
 async def test_language_model_that_raises_fails_the_answer_and_not_the_call() -> None:
