@@ -13,6 +13,9 @@ Read in google-adk 2.13.0 and google-genai 2.34.0.
   ``RunConfig.tool_thread_pool_config``, for each event loop, until the loop is collected.
 * ``BaseAgent._run_live_impl`` is what a kind of agent does live.  Nothing, where it is the base
   class's; ``LoopAgent`` and ``ParallelAgent`` have one of their own that raises, too.
+* ``utils/model_name_utils._is_gemini_3_x_live`` decides from which models
+  ``flows/llm_flows/basic.py`` keeps ``proactivity`` and ``enable_affective_dialog``;
+  ``CascadeLive`` reads neither.
 * ``Gemini._live_api_client`` is the client of live connections, made at its first use.
 * ``Client._api_client._websocket_ssl_ctx`` (google-genai) holds the arguments of
   ``websockets.connect`` for a client that was made already.
@@ -31,6 +34,7 @@ from typing import cast
 from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.loop_agent import LoopAgent
 from google.adk.agents.parallel_agent import ParallelAgent
+from google.adk.live import CascadeLive
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.gemini_llm_connection import GeminiLlmConnection
@@ -41,12 +45,14 @@ from google.adk.utils._sync_runner import (
     _TOOL_THREAD_POOLS,
     _use_executor_for_sync_callables,
 )
+from google.adk.utils.model_name_utils import _is_gemini_3_x_live
 from google.genai import types
 from google.genai.live import AsyncSession
 
 __all__ = [
     "genai_session",
     "has_live_run",
+    "is_told_of_proactivity",
     "make_live_client",
     "may_require_confirmation",
     "notice_dead_network",
@@ -115,6 +121,11 @@ def make_live_client(model: BaseLlm) -> None:
         # The first is asked by ADK for the backend, the second opens live connections.
         _ = model.api_client
         _ = model._live_api_client
+
+
+def is_told_of_proactivity(model: BaseLlm) -> bool:
+    """Whether ``proactivity`` and ``enable_affective_dialog`` reach ``model``."""
+    return not isinstance(model, CascadeLive) and not _is_gemini_3_x_live(model.model)
 
 
 def genai_session(connection: BaseLlmConnection) -> AsyncSession | None:

@@ -250,8 +250,7 @@ class AgentRuntime:
 
     def may_stay_silent(self, run_config: Mapping[str, Any]) -> bool:
         """Whether the model of such a call decides itself whether to answer."""
-        proactivity = self._options.run_config("audio", offered=run_config).proactivity
-        return bool(proactivity is not None and proactivity.proactive_audio)
+        return self._options.may_stay_silent(run_config)
 
     def owes_signs(self, run_config: Mapping[str, Any]) -> bool:
         """Whether the model of such a call transcribes or answers whatever is said to it."""

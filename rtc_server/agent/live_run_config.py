@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from ..call_service import Modality
 from ..errors import BadRequest, ConfigurationError
 from ..settings import Settings
+from .adk_internals import is_told_of_proactivity
 from .run_config_fields import UnfitField, typed_fields
 
 __all__ = ["LiveOptions", "live_run_config", "vad_is_off"]
@@ -184,6 +185,17 @@ class LiveOptions:
             config.session_resumption = resumption
         return config
 
+    def may_stay_silent(self, offered: Mapping[str, Any] = _UNSET) -> bool:
+        """Whether the model of a call decides itself whether to answer.
+
+        Of a tree of models one may be another one than speaks now, or the fallback: any of them
+        will do.
+        """
+        proactivity = self.run_config("audio", offered=offered).proactivity
+        if proactivity is None or not proactivity.proactive_audio:
+            return False
+        return not self._models or any(map(is_told_of_proactivity, self._models))
+
     # ------------------------------------------------------------------
 
     def _check(self, fields: Mapping[str, Any]) -> None:
@@ -217,7 +229,7 @@ class LiveOptions:
                 agent_name,
             )
         for name in sorted(asked & _NOT_OF_GEMINI_3):
-            if any("gemini-3" in one.model for one in geminis):
+            if not all(map(is_told_of_proactivity, geminis)):
                 logger.warning("ADK does not pass %s on to models of Gemini 3", name)
 
 

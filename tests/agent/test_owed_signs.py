@@ -16,6 +16,7 @@ from rtc_server.settings import Settings
 from .scripted_llm import ScriptedLlm
 from .tone_cascade import TextLlm, tone_cascade
 
+GEMINI_3 = Gemini(model="gemini-3.1-flash-live-stand-in")
 GEMINI = Gemini(model="gemini-2.5-flash-live-stand-in")
 CASCADE = tone_cascade(TextLlm(answer=lambda _: []))
 OFF = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
@@ -32,7 +33,8 @@ PROACTIVE = {"proactivity": {"proactive_audio": True}}
         (GEMINI, PROACTIVE | {"input_audio_transcription": None}, False),
         (CASCADE, {}, True),
         (CASCADE, OFF, True),  # which it does not read
-        (CASCADE, PROACTIVE, False),
+        (CASCADE, PROACTIVE, True),  # nor that
+        (GEMINI_3, PROACTIVE, True),  # which ADK keeps from it
         (ScriptedLlm(), {}, False),  # nothing is known of it
     ],
     ids=[
@@ -44,6 +46,7 @@ PROACTIVE = {"proactivity": {"proactive_audio": True}}
         "cascade",
         "cascade with detection off",
         "proactive cascade",
+        "proactive gemini 3",
         "another",
     ],
 )
