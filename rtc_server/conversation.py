@@ -217,10 +217,11 @@ class Conversation:
         if queues and (self._open or self._asked.is_awaited):
             self._tell(self._queued.put(text, now))
             return self._done()
-        # Where nothing was said yet nothing is cut off; the model may answer both in one.
-        joins = bool(self._open) and self._open.is_silent_so_far
+        # Where nothing was said yet there is nothing to discard; the model may answer both in one.
+        is_silent, given = self._open.is_silent_so_far, self._open.given
+        joins = is_silent and given is not None and not given.tools.running
         if self._open and not joins:
-            self._turns.cut_off(now)
+            self._turns.cut_off(now, discards=not is_silent)
             self._out.append(InterruptModel())
         elif has_stalled:
             self._out.append(InterruptModel())  # what it may still have to say is not wanted

@@ -32,6 +32,11 @@ class CutAnswer:
     interrupted_ahead: bool = False
     """The model has said that it is interrupted, and ADK will when its tool has returned."""
 
+    @property
+    def is_held_up(self) -> bool:
+        """It goes on when a tool has returned: what the model says until then is of another."""
+        return bool(self.tools.running) and not self.interrupted_ahead
+
     def swallow(self, now: float) -> None:
         """The model said something, which is discarded."""
         self.since = self.said_at = now

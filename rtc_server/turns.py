@@ -105,15 +105,18 @@ class Turns:
         """Whether what the model says now belongs to the answer that was cut off."""
         if self.cut is None:
             return False
+        if self.cut.is_held_up and (self.asked.question.is_open or self.asked.is_spoken):
+            self._forget_cut()
+            return False
         self.cut.swallow(now)
         if said is not None:
             self.answers.report.swallowed(said)
         return True
 
-    def cut_off(self, now: float, *, has_begun: bool = True) -> None:
-        """Ends every open answer here and discards what the model still says about it."""
-        if self.answers.given is not None:
-            given = self.answers.given
+    def cut_off(self, now: float, *, has_begun: bool = True, discards: bool = True) -> None:
+        """Ends every open answer here, and ``discards`` what the model still says about it."""
+        given = self.answers.given
+        if given is not None and discards:
             self.cut = CutAnswer(now, has_begun, given.tools, said_at=given.last_output_at)
         self._held_transcript = None
         self.out += self.answers.flush(now)

@@ -113,10 +113,9 @@ def test_texts_that_wait_are_bounded() -> None:
 
 def test_text_typed_before_the_first_word_does_not_cost_the_answer(stage: Stage) -> None:
     stage.types("one")
-    stage.agent(live.ToolCalled("1", "slow", {}))
+    stage.agent(live.AgentThought("hm"))
     stage.types("two")
     assert stage.turns() == []
-    stage.agent(live.ToolReturned("1", "slow", {}))
     stage.speak(100)
     stage.agent(live.ModelTurnComplete())
     stage.play(200)
@@ -180,6 +179,57 @@ def test_an_interrupted_round_of_tools_is_discarded_to_its_end(stage: Stage) -> 
     stage.speak(100)
     stage.agent(live.ModelTurnComplete())
     assert stage.play(200) == 100
+    assert stage.turns() == [(1, True), (2, False)]
+
+
+def test_a_text_interrupts_an_answer_that_waits_for_a_tool(stage: Stage) -> None:
+    """Nothing was said of it, so nothing is discarded: one answer may serve both."""
+    stage.types("one")
+    stage.agent(live.ToolCalled("1", "slow", {}))
+    stage.wait(1)
+    stage.types("two")
+    assert stage.turns() == [(1, True)]
+    assert [type(one).__name__ for one in stage.actions[-2:]] == ["InterruptModel", "SendText"]
+    stage.agent(live.ToolReturned("1", "slow", {}))
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 100
+    stage.wait(60)
+    assert stage.turns() == [(1, True), (2, False)]
+    assert stage.sent("error") == []
+
+
+def test_what_a_model_says_while_the_tool_of_a_cut_answer_works_is_the_next_answer(
+    stage: Stage,
+) -> None:
+    """The answer that was cut off goes on with the tool's result; that is its own turn then."""
+    stage.speak(500)
+    stage.agent(live.ToolCalled("1", "search", {}))
+    stage.play(100)
+    stage.types("what time is it?")
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 100
+    stage.agent(live.ToolReturned("1", "search", {}))
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 100
+    assert stage.turns() == [(1, True), (2, False), (3, False)]
+
+
+def test_the_next_answer_comes_after_the_place_where_the_interruption_is_said(stage: Stage) -> None:
+    """What was announced ahead is not swallowed twice."""
+    stage.speak(1000)
+    stage.agent(live.ToolCalled("1", "search", {}))
+    stage.play(200)
+    stage.agent(live.ModelInterrupted(ahead=True))
+    assert stage.turns() == [(1, True)]
+    stage.types("what time is it?")
+    stage.speak(500)
+    stage.agent(live.ModelInterrupted(), live.ModelTurnComplete())
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(700) == 100
     assert stage.turns() == [(1, True), (2, False)]
 
 

@@ -466,6 +466,7 @@ class LiveRuns:
         equip(request, self._questions)
         if not any(request is one for one in self._requests):
             self._requests.append(request)
+            await self._end_interruption()  # of an agent that has handed over to this one
         else:
             self._resumption.connects_again()
             await self._reconnecting()

@@ -19,7 +19,9 @@ from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.llm_request import LlmRequest
 
 from ...tracing import connecting_span
+from ..adk_internals import genai_session
 from ..failures import NoLiveConnection
+from .connection_tap import tapped_at_the_seam
 from .model_tap import ModelListener, tapped
 
 __all__ = ["ConnectionObserver", "observe", "observing"]
@@ -88,13 +90,23 @@ def observe(model: BaseLlm) -> None:
         to = connect if chosen is model else functools.partial(_connect_to, chosen)
         async with (
             _told(observer, chosen.model, _live(to, llm_request)) as connection,
-            tapped(connection, observer),
+            _tapped(connection, observer),
         ):
             yield connection
 
     # Past pydantic, which takes no attribute that is not a field.
     object.__setattr__(model, "connect", observed)
     object.__setattr__(model, _OBSERVED, True)
+
+
+def _tapped(
+    connection: BaseLlmConnection, listener: ModelListener
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """What ``connection`` receives is heard, with Gemini on the wire and else at ADK's seam."""
+    session = genai_session(connection)
+    if session is not None:
+        return tapped(session, listener)
+    return tapped_at_the_seam(connection, listener)
 
 
 def _connect_to(

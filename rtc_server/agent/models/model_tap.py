@@ -1,4 +1,4 @@
-"""Hears what the model says before ADK does, and what ADK does not pass on.
+"""Hears what Gemini says before ADK does, and what ADK does not pass on.
 
 ADK 2.13 runs a tool that the model waits for inside of its receive loop
 (``live/_live_llm_flow.py``, ``postprocess_live_flow``): until it returns nothing is received,
@@ -17,18 +17,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from google.adk.models.base_llm_connection import BaseLlmConnection
-
-from ..adk_internals import genai_session, tap_receive
+from ..adk_internals import tap_receive
 
 if TYPE_CHECKING:
     from google.genai import types
+    from google.genai.live import AsyncSession
 
-__all__ = ["ModelListener", "ReadAhead", "tapped"]
+__all__ = ["MAX_AHEAD", "ModelListener", "ReadAhead", "tapped"]
 
 logger = logging.getLogger(__name__)
 
-_MAX_AHEAD = 500
+MAX_AHEAD = 500
 """Messages that are read ahead; then the connection waits, as it did for ADK alone."""
 
 
@@ -46,12 +45,8 @@ class ModelListener(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def tapped(connection: BaseLlmConnection, listener: ModelListener) -> AsyncIterator[None]:
-    """Let ``listener`` hear the model of ``connection``, where it is Gemini's."""
-    session = genai_session(connection)
-    if session is None:
-        yield
-        return
+async def tapped(session: AsyncSession, listener: ModelListener) -> AsyncIterator[None]:
+    """Let ``listener`` hear the model of ``session``, which is Gemini's."""
     ahead = ReadAhead(tap_receive(session, lambda: ahead.receive()), listener)
     try:
         yield
@@ -117,7 +112,7 @@ class ReadAhead:
     async def _read(self) -> None:
         """Reads until somebody waits for the message that came, or there are too many."""
         try:
-            while len(self._messages) < _MAX_AHEAD:
+            while len(self._messages) < MAX_AHEAD:
                 message = await self._receive()
                 is_awaited = self._waiter is not None and not self._messages
                 self._look(message, ahead=not is_awaited)

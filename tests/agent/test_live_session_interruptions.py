@@ -1,0 +1,181 @@
+"""A model that is not Gemini is interrupted while a tool holds ADK's receive loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from google.adk.agents.llm_agent import LlmAgent
+
+from rtc_server.agent.live_events import (
+    AgentFailed,
+    AgentText,
+    LiveEvent,
+    ModelInterrupted,
+    ToolCalled,
+    ToolReturned,
+)
+
+from .conftest import agent_of, serve_agent
+from .listening import until
+from .scripted_llm import (
+    ScriptedConnection,
+    ScriptedLlm,
+    interrupted,
+    text_piece,
+    tool_call,
+    turn_complete,
+)
+
+pytestmark = pytest.mark.leaves_resources("the idle thread of the tools ends shortly after")
+
+
+@dataclass
+class Tool:
+    """A tool that works until it is released."""
+
+    look: Callable[..., Any]
+    started: Callable[[], Awaitable[Any]]
+    release: Callable[[], None]
+
+
+def slow() -> Tool:
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def look() -> dict[str, str]:
+        """Looks."""
+        started.set()
+        await release.wait()
+        return {"seen": "a cat"}
+
+    return Tool(look, started.wait, release.set)
+
+
+def blocking() -> Tool:
+    started, release = threading.Event(), threading.Event()
+
+    def look() -> dict[str, str]:
+        """Blocks a thread."""
+        started.set()
+        assert release.wait(20)
+        return {"seen": "a cat"}
+
+    return Tool(look, lambda: asyncio.to_thread(started.wait, 20), release.set)
+
+
+@pytest.fixture(params=[slow, blocking])
+def tool(request: pytest.FixtureRequest) -> Iterator[Tool]:
+    """One that is awaited, and one that blocks its thread."""
+    made: Tool = request.param()
+    yield made
+    made.release()
+
+
+KINDS = (ToolCalled, ToolReturned, ModelInterrupted, AgentFailed)
+
+
+def of(events: list[LiveEvent]) -> list[LiveEvent]:
+    return [one for one in events if isinstance(one, KINDS)]
+
+
+def says(text: str) -> Callable[[LiveEvent], bool]:
+    return lambda event: isinstance(event, AgentText | AgentFailed) and text in str(event)
+
+
+async def test_interruption_is_told_at_once_and_again_where_adk_says_it(
+    llm: ScriptedLlm, tool: Tool
+) -> None:
+    """What the model has said meanwhile comes in order, and its tool is answered."""
+    results: list[Any] = []
+
+    async def script(connection: ScriptedConnection) -> None:
+        connection.emit(text_piece("Let me see. "), tool_call("look"))
+        await tool.started()
+        connection.emit(interrupted(), turn_complete())
+        content = await connection.receive_content()
+        results.append((content.parts or [])[0].function_response)
+        connection.emit(text_piece("A cat."), turn_complete())
+
+    llm.scripts = [script]
+    async with serve_agent(agent_of(llm, tools=[tool.look])) as server, server.call() as live:
+        seen = await until(live, lambda event: isinstance(event, ModelInterrupted | AgentFailed))
+        tool.release()
+        seen += await until(live, says("A cat."))
+    assert of(seen) == [
+        ToolCalled("call-1", "look", {}),
+        ModelInterrupted(ahead=True),
+        ToolReturned("call-1", "look", {"seen": "a cat"}),
+        ModelInterrupted(),
+    ]
+    assert results[0].response == {"seen": "a cat"}
+
+
+async def test_receive_that_ends_with_each_turn_is_heard_too(llm: ScriptedLlm, tool: Tool) -> None:
+    """As that of Gemini does."""
+
+    async def script(connection: ScriptedConnection) -> None:
+        connection.emit(tool_call("look"), turn_complete())
+        await tool.started()
+        connection.emit(interrupted(), turn_complete())
+        await connection.receive_content()
+        connection.emit(text_piece("A cat."), turn_complete())
+
+    class TurnByTurn(ScriptedConnection):
+        async def receive(self) -> Any:
+            async for response in super().receive():
+                yield response
+                if response.turn_complete:
+                    return
+
+    llm.scripts, llm.connection_type = [script], TurnByTurn
+    async with serve_agent(agent_of(llm, tools=[tool.look])) as server, server.call() as live:
+        seen = await until(live, lambda event: isinstance(event, ModelInterrupted | AgentFailed))
+        tool.release()
+        seen += await until(live, says("A cat."))
+    assert [one.ahead for one in seen if isinstance(one, ModelInterrupted)] == [True, False]
+    assert llm.connects == 1
+
+
+async def test_connection_that_breaks_after_an_interruption_ends_it(
+    llm: ScriptedLlm, tool: Tool
+) -> None:
+    """Nothing waits for the end of an answer that ADK will not tell any more."""
+
+    async def breaks(connection: ScriptedConnection) -> None:
+        connection.emit(tool_call("look"))
+        await tool.started()
+        connection.emit(interrupted())
+        connection.fail(ConnectionError("gone"))
+
+    async def goes_on(connection: ScriptedConnection) -> None:
+        connection.emit(text_piece("Back."), turn_complete())
+
+    llm.scripts = [breaks, goes_on]
+    async with serve_agent(agent_of(llm, tools=[tool.look])) as server, server.call() as live:
+        seen = await until(live, lambda event: isinstance(event, ModelInterrupted))
+        tool.release()
+        seen += await until(live, says("Back."))
+    ends = [one.ahead for one in seen if isinstance(one, ModelInterrupted)]
+    assert ends[:2] == [True, False]
+
+
+async def test_interruption_of_an_agent_that_hands_over_ends_with_it(llm: ScriptedLlm) -> None:
+    """ADK closes the connection on which it came: the next agent is listened to."""
+
+    async def first(connection: ScriptedConnection) -> None:
+        connection.emit(tool_call("transfer_to_agent", agent_name="second"))
+        connection.emit(interrupted())
+
+    async def second(connection: ScriptedConnection) -> None:
+        connection.emit(text_piece("It is me now."), turn_complete())
+
+    llm.scripts = [first]
+    other = LlmAgent(name="second", model=ScriptedLlm(scripts=[second]))
+    agent = agent_of(llm, sub_agents=[other])
+    async with serve_agent(agent) as server, server.call() as live:
+        seen = await until(live, says("It is me now."))
+    assert [one.ahead for one in seen if isinstance(one, ModelInterrupted)] == [True, False]
