@@ -44,18 +44,12 @@ QUICK = Pace(playback=0.0, word_s=0.06)
 SETTINGS = Settings(port=0, limits=Limits(answer_s=20.0))
 """The watchdog is not what tells here."""
 
-SLOW_PINGS = {"ping_interval": 1.5, "ping_timeout": 1.5, "close_timeout": 0.5}
-"""So that what is said meanwhile goes into the dead network."""
-
 NOT_HEARD = ("speech_not_heard", True)
 
-# The stand-in hears nothing while it stalls, nor afterwards what came meanwhile.
-LOSSES: dict[str, tuple[Deed, ...]] = {
-    "goAway": (Stall(1.2), GoAway(0.3)),
-    "drop": (Stall(1.2), Abort()),
-    "1011": (Stall(1.2), Close(1011)),
-    "network gone": (StopReading(),),
-}
+LOSSES: dict[str, Deed] = {"goAway": GoAway(0.3), "drop": Abort(), "1011": Close(1011)}
+
+DEAF = Day(at(Moment.ANSWERED, Stall()))
+"""From the first answer's end on it makes nothing of what it hears."""
 
 
 def errors(caller: Caller) -> list[tuple[str, bool]]:
@@ -80,33 +74,42 @@ async def assert_told_and_then_heard(caller: Caller) -> None:
 async def test_a_spoken_question_that_waits_for_its_transcript_is_told_to_be_lost(
     name: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    days = (Day(*(at(Moment.ANSWERED, deed) for deed in LOSSES[name])), Day())
+    days = (DEAF, Day())
     async with (
         gemini_server(
             tmp_path, monkeypatch, model=model, days=days, pace=QUICK, settings=SETTINGS
-        ) as (_, api),
-        _.call() as caller,
-    ):
-        await ask(caller, "I am Ada")
-        await until(lambda: bool(api.done))
-        await caller.ask_aloud(0.7)
-        await assert_told_and_then_heard(caller)
-        assert api.taken == 2
-
-
-async def test_a_spoken_question_into_a_dead_network_is_told_with_the_servers_own_pings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    days = (Day(at(Moment.ANSWERED, StopReading())), Day())
-    async with (
-        gemini_server(
-            tmp_path, monkeypatch, days=days, pace=QUICK, settings=SETTINGS, pings=None
         ) as (server, api),
         server.call() as caller,
     ):
         await ask(caller, "I am Ada")
         await until(lambda: bool(api.done))
-        await caller.ask_aloud(1.2)
+        await caller.ask_aloud(0.8)
+        await api.connections[0].suffer(LOSSES[name])
+        await assert_told_and_then_heard(caller)
+        assert api.taken == 2
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+async def test_a_spoken_question_into_a_network_that_is_gone_is_told_to_be_lost(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the pings that the server sets: what is said meanwhile goes nowhere."""
+    days = (Day(at(Moment.ANSWERED, StopReading())), Day())
+    async with (
+        gemini_server(
+            tmp_path,
+            monkeypatch,
+            model=model,
+            days=days,
+            pace=QUICK,
+            settings=SETTINGS,
+            pings=None,
+        ) as (server, api),
+        server.call() as caller,
+    ):
+        await ask(caller, "I am Ada")
+        await until(lambda: bool(api.done))
+        await caller.ask_aloud(0.8)
         await assert_told_and_then_heard(caller)
 
 
@@ -114,7 +117,7 @@ async def test_what_was_said_before_an_outage_is_told_when_the_model_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After ``agent_unreachable``, which says nothing of a question."""
-    days = (Day(at(Moment.ANSWERED, Stall(1.2)), at(Moment.ANSWERED, Refuse(2.0))), Day())
+    days = (DEAF, Day())
     async with (
         gemini_server(tmp_path, monkeypatch, days=days, pace=QUICK, settings=SETTINGS) as (
             server,
@@ -124,8 +127,9 @@ async def test_what_was_said_before_an_outage_is_told_when_the_model_is_back(
     ):
         await ask(caller, "I am Ada")
         await until(lambda: bool(api.done))
-        await caller.ask_aloud(0.7)
-        await caller.client.wait_for(lambda: NOT_HEARD in errors(caller))
+        await caller.ask_aloud(0.8)
+        await api.connections[0].suffer(Refuse(2.0))
+        await caller.client.wait_for(lambda: NOT_HEARD in errors(caller), 15.0)
         assert [one["state"] for one in of_type(caller, "model")] == ["away", "back"]
         assert errors(caller) == [("agent_unreachable", True), NOT_HEARD]
         told = await ask(caller, "What did I say?")
@@ -140,14 +144,14 @@ async def test_speech_over_an_answer_that_still_plays_is_told_when_the_network_i
     pace = Pace(playback=0.0, word_s=0.1)
     async with (
         gemini_server(
-            tmp_path, monkeypatch, days=days, pace=pace, settings=SETTINGS, pings=SLOW_PINGS
+            tmp_path, monkeypatch, days=days, pace=pace, settings=SETTINGS, pings=None
         ) as (server, api),
         server.call() as caller,
     ):
         caller.client.send({"type": "text", "data": "count to 30"})
         await until(lambda: bool(api.done))
         await caller.ask_aloud(0.7)
-        await caller.client.wait_for(lambda: NOT_HEARD in errors(caller))
+        await caller.client.wait_for(lambda: NOT_HEARD in errors(caller), 15.0)
         assert not (await caller.client.next_message("turn"))["interrupted"]
         turn = await ask(caller, "hello")
         assert answers(caller)[turn["turn"]] == "You said: hello"
@@ -159,7 +163,7 @@ async def test_a_speaker_who_goes_on_after_the_reconnect_is_answered_and_told_no
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of what he says goes with the connection, the other half is a question."""
-    days = (Day(at(Moment.ANSWERED, Stall(0.8)), at(Moment.ANSWERED, Abort())), Day())
+    days = (DEAF, Day())
     async with (
         gemini_server(
             tmp_path, monkeypatch, model=model, days=days, pace=QUICK, settings=SETTINGS
@@ -168,15 +172,51 @@ async def test_a_speaker_who_goes_on_after_the_reconnect_is_answered_and_told_no
     ):
         await ask(caller, "I am Ada")
         await until(lambda: bool(api.done))
+        caller.client.microphone.tone(440, 0.7)
+        await caller.client.wait_for(lambda: caller.client.microphone.is_silent)
+        await api.connections[0].suffer(Abort())
         while api.taken < 2 or not caller.client.microphone.is_silent:
             if api.taken < 2 and caller.client.microphone.is_silent:
-                caller.client.microphone.tone(440, 0.7)  # with the pauses of words
+                caller.client.microphone.tone(440, 0.2)
             await asyncio.sleep(0.02)
         await caller.ask_aloud(0.8)
         await caller.client.wait_for(lambda: len(of_type(caller, "turn")) == 2)
         await asyncio.sleep(2.5)  # longer than it takes to be told
         assert errors(caller) == []
         assert answers(caller)[2] == "You said: I asked aloud"
+
+
+async def test_a_question_of_a_held_button_is_told_as_a_turn_that_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the user's turn is over he has said himself."""
+    off = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
+    settings = Settings(port=0, limits=Limits(answer_s=20.0), run_config=off)
+    async with (
+        gemini_server(tmp_path, monkeypatch, days=(DEAF, Day()), pace=QUICK, settings=settings) as (
+            server,
+            api,
+        ),
+        server.call() as caller,
+    ):
+        await ask(caller, "I am Ada")
+        await until(lambda: bool(api.done))
+        await hold_and_say(caller)
+        await api.connections[0].suffer(Abort())
+        lost = await caller.client.next_message("turn")
+        assert (lost["turn"], lost["interrupted"]) == (2, True)
+        error = await caller.client.next_message("error")
+        assert (error["code"], error["retryable"]) == NOT_HEARD
+        await hold_and_say(caller)
+        assert not (await caller.client.next_message("turn"))["interrupted"]
+        assert answers(caller)[3] == "You said: I asked aloud"
+        assert errors(caller) == [NOT_HEARD]
+
+
+async def hold_and_say(caller: Caller) -> None:
+    caller.client.send({"type": "activity", "state": "start"})
+    await caller.ask_aloud(0.8)
+    caller.client.send({"type": "activity", "state": "end"})
 
 
 class _Deaf(LiveIngress):

@@ -79,6 +79,11 @@ class Served:
         """Reset it, whatever it is doing."""
         self._socket.transport.abort()
 
+    async def suffer(self, deed: Deed) -> None:
+        """The deed is done now, and not at its moment."""
+        with contextlib.suppress(ConnectionClosed, _ConnectionIsOver):
+            await self._do(deed)
+
     async def serve(self) -> None:
         """Until either side has ended it."""
         with contextlib.suppress(ConnectionClosed, _ConnectionIsOver):
