@@ -1,14 +1,12 @@
-"""A model whose words are tones of known lengths, and a caller who knows what came of them."""
+"""A model whose words are tones of known lengths."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from itertools import accumulate
 
-import av
-import numpy as np
 from google.genai import types
 
-from rtc_server.media.pcm import frame_bytes
 from tests.agent.scripted_llm import (
     Script,
     ScriptedConnection,
@@ -22,26 +20,26 @@ from tests.agent.scripted_llm import (
     tone,
     turn_complete,
 )
-from tests.peer.rtc_client import RATE, ReceivedPacket, dominant_frequency
+from tests.e2e.heard import Voice
 
-__all__ = ["WORDS", "Received", "reader"]
+__all__ = ["THINK_S", "VOICE", "reader"]
+
+THINK_S = 0.1
+"""Before an answer: what is still on its way of the one before is that one's."""
 
 LENGTHS_MS = (180, 300, 240, 520, 200, 360, 180, 440, 280, 600, 220, 340, 260, 480, 200, 400)
 WORDS = tuple(f"word{chr(ord('a') + n)}" for n in range(len(LENGTHS_MS)))
 """Spoken one after another without a pause, each as a tone of its own, 5.2 s in all."""
 
-_FRAME_MS = 20
-_LOUD = 500
-_FADE_MS = 60
-"""What of the end of a recording tells which tone was heard last."""
-
-
-def _pitch(n: int) -> float:
-    return 300.0 + 130.0 * n
+VOICE = Voice(
+    words=WORDS,
+    ends_ms=tuple(accumulate(LENGTHS_MS)),
+    pitches_hz=tuple(300.0 + 130.0 * n for n in range(len(WORDS))),
+)
 
 
 def _sound(n: int) -> bytes:
-    return tone(LENGTHS_MS[n] / 1000, hz=_pitch(n))
+    return tone(LENGTHS_MS[n] / 1000, hz=VOICE.pitches_hz[n])
 
 
 def reader(*, finishes: bool) -> Script:
@@ -67,6 +65,7 @@ def reader(*, finishes: bool) -> Script:
                 connection.emit(heard("go on", finished=True))
             elif not isinstance(one, types.Content) or not text_of(one):
                 continue
+            await asyncio.sleep(THINK_S)
             for n, word in enumerate(WORDS):
                 connection.emit(audio_piece(_sound(n)), said(word if n == 0 else f" {word}"))
             if finishes:
@@ -74,40 +73,3 @@ def reader(*, finishes: bool) -> Script:
             is_open = not finishes
 
     return read
-
-
-@dataclass(frozen=True)
-class Received:
-    """What of an answer arrived at the caller."""
-
-    ms: int
-    """Of audible sound."""
-    last: int
-    """Number of the word that was heard last, by its pitch; -1: none."""
-
-    @classmethod
-    def of(cls, packets: list[ReceivedPacket], first: int) -> Received:
-        """By the packets from ``first`` on; the decoder hears those before, too."""
-        decoder = av.CodecContext.create("libopus", "r")
-        decoder.thread_count = 1
-        decoder.sample_rate = RATE
-        decoder.layout = "mono"
-        loud = []
-        for number, packet in enumerate(packets):
-            for frame in decoder.decode(av.Packet(packet.payload)):
-                assert isinstance(frame, av.AudioFrame)
-                pcm = frame_bytes(frame)
-                if number >= first and np.abs(np.frombuffer(pcm, "<i2")).max() > _LOUD:
-                    loud.append(pcm)
-        if not loud:
-            return cls(0, -1)
-        end = b"".join(loud[-_FADE_MS // _FRAME_MS :])
-        pitch = dominant_frequency(end)
-        nearest = min(range(len(WORDS)), key=lambda n: abs(_pitch(n) - pitch))
-        return cls(_FRAME_MS * len(loud), nearest)
-
-    @property
-    def whole_words(self) -> int:
-        """How many words had been heard to their end."""
-        ends = np.cumsum(LENGTHS_MS)
-        return int(np.searchsorted(ends, self.ms, side="right"))

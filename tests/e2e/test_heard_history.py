@@ -6,6 +6,8 @@ compared with what the server says of it and with what the session holds.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,20 @@ from google.adk.sessions.sqlite_session_service import SqliteSessionService
 from rtc_server.settings import Settings
 from tests.agent.scripted_llm import ScriptedLlm
 from tests.e2e.gemini import MODELS, gemini_server
-from tests.e2e.reading_model import WORDS, Received, reader
+from tests.e2e.heard import Heard, Voice
+from tests.e2e.reading_model import THINK_S, VOICE, reader
 from tests.e2e.server import Caller, Server
-from tests.peer.rtc_client import RtcClient
+from tests.gemini.live_model import Pace
+from tests.gemini.mind import Memory, Reply
+from tests.gemini.speech import pitch_hz
 from tests.waiting import until
 
 MOMENTS = (2, 9, 17, 26, 36, 47, 59, 72, 86, 101)
 """Packets of sound, of 20 ms, after which an answer is interrupted."""
 
-TOLERANCE_MS = 60
 
-
-def audible(client: RtcClient, first: int) -> int:
-    return sum(len(one.payload) > 20 for one in client.packets[first:])
+def session_id(caller: Caller) -> str:
+    return str(caller.placed["session_id"])
 
 
 def spoken_by_agent(session: Session | None) -> list[str]:
@@ -40,60 +43,14 @@ def spoken_by_agent(session: Session | None) -> list[str]:
     ]
 
 
-class Heard:
-    """One call in which answers are interrupted, and what was received of each."""
-
-    def __init__(self, caller: Caller) -> None:
-        self.client = caller.client
-        self.session_id = str(caller.placed["session_id"])
-        self.first = 0
-        self.turns: list[dict[str, Any]] = []
-        self.received: list[Received] = []
-
-    async def until_heard(self, packets: int) -> None:
-        await self.client.wait_for(lambda: audible(self.client, self.first) >= packets, 20)
-
-    async def take_turn(self, *, is_last: bool = False) -> None:
-        """The next turn and what arrived of it; the one packet on its way is waited for."""
-        self.turns.append(await self.client.next_message("turn", 20))
-        if not is_last:
-            await self.client.wait_for(self._is_quiet)
-        count = len(self.client.packets)
-        self.received.append(Received.of(self.client.packets, self.first))
-        self.first = count
-
-    def _is_quiet(self) -> bool:
-        messages = self.client.messages[self.client.messages.index(self.turns[-1]) :]
-        return any(one["type"] == "state" and one["state"] != "speaking" for one in messages)
-
-    def check(self, n: int) -> None:
-        """Answer ``n`` was heard as the server says."""
-        turn, received = self.turns[n], self.received[n]
-        assert turn["interrupted"] is True
-        assert turn["heard_ms"] == pytest.approx(received.ms, abs=TOLERANCE_MS)
-        words = turn["heard_text"].split()
-        assert words == list(WORDS[: len(words)])
-        assert abs(len(words) - received.whole_words) <= 1
-        # The ear's second opinion: the pitch that was heard last is of the next word, or this one.
-        assert len(words) - 1 <= received.last <= len(words) + 1
-
-    def final_transcripts(self) -> list[str]:
-        finals = {
-            one["turn"]: one["text"]
-            for one in self.client.messages
-            if one["type"] == "transcript" and one["role"] == "agent" and one["final"]
-        }
-        return [text for _, text in sorted(finals.items()) if text]
-
-
-async def check_session(database: Path, call: Heard) -> None:
+async def check_session(database: Path, session_id: str, call: Heard) -> None:
     """The session holds what was heard of the answers, and the caller was told the same."""
     service = SqliteSessionService(str(database))
     heard = [turn["heard_text"] for turn in call.turns if turn["heard_text"]]
 
     async def stored() -> list[str]:
         session = await service.get_session(
-            app_name="scripted", user_id="user", session_id=call.session_id
+            app_name="scripted", user_id="user", session_id=session_id
         )
         return spoken_by_agent(session)
 
@@ -119,15 +76,14 @@ async def test_an_interrupt_at_any_of_ten_moments_leaves_what_was_heard(
     llm = ScriptedLlm(scripts=[reader(finishes=finishes)])
     async with Server.running(llm, settings_with(database)) as server:
         async with server.call() as caller:
-            call = Heard(caller)
+            call = Heard(caller.client, VOICE)
             for moment in MOMENTS:
                 caller.client.send({"type": "text", "data": "read"})
                 await call.until_heard(moment)
                 caller.client.send({"type": "interrupt"})
                 await call.take_turn()
-        for n in range(len(MOMENTS)):
-            call.check(n)
-        await check_session(database, call)
+        call.check(len(MOMENTS))
+        await check_session(database, session_id(caller), call)
 
 
 @pytest.mark.deadline(120)
@@ -140,16 +96,15 @@ async def test_speaking_over_an_answer_at_any_of_ten_moments_leaves_what_was_hea
     llm = ScriptedLlm(scripts=[reader(finishes=finishes)])
     async with Server.running(llm, settings_with(database)) as server:
         async with server.call() as caller:
-            call = Heard(caller)
+            call = Heard(caller.client, VOICE)
             caller.client.send({"type": "text", "data": "read"})
             for moment in MOMENTS:
                 await call.until_heard(moment)
                 caller.client.microphone.tone(440, 0.2)
                 await call.take_turn()
             await call.until_heard(1)
-        for n in range(len(MOMENTS)):
-            call.check(n)
-        await check_session(database, call)
+        call.check(len(MOMENTS))
+        await check_session(database, session_id(caller), call)
 
 
 @pytest.mark.deadline(120)
@@ -161,16 +116,52 @@ async def test_typing_over_an_answer_at_any_of_ten_moments_leaves_what_was_heard
     llm = ScriptedLlm(scripts=[reader(finishes=False)])
     async with Server.running(llm, settings_with(database)) as server:
         async with server.call() as caller:
-            call = Heard(caller)
+            call = Heard(caller.client, VOICE)
             caller.client.send({"type": "text", "data": "read"})
             for moment in MOMENTS:
                 await call.until_heard(moment)
                 caller.client.send({"type": "text", "data": "read"})
                 await call.take_turn()
             await call.until_heard(1)
-        for n in range(len(MOMENTS)):
-            call.check(n)
-        await check_session(database, call)
+        call.check(len(MOMENTS))
+        await check_session(database, session_id(caller), call)
+
+
+class Counting:
+    """Counts to 40, whatever it is asked."""
+
+    WORDS = tuple(str(n) for n in range(1, 41))
+
+    def reply(self, memory: Memory, tools: Sequence[str]) -> Reply:
+        return Reply(" ".join(self.WORDS))
+
+    def after_tool(self, memory: Memory, name: str, result: Any) -> Reply:
+        raise AssertionError("there is no tool")
+
+
+COUNTING = Pace(think_s=THINK_S, word_s=0.24, voiced=1.0)
+COUNTING_VOICE = Voice(
+    words=Counting.WORDS,
+    ends_ms=tuple(240 * (place + 1) for place in range(40)),
+    pitches_hz=tuple(map(pitch_hz, range(40))),
+)
+
+
+def _by_voice(caller: Caller) -> None:
+    caller.client.microphone.tone(440, 0.2)
+
+
+def _by_text(caller: Caller) -> None:
+    caller.client.send({"type": "text", "data": "count again"})
+
+
+def _by_message(caller: Caller) -> None:
+    """And then the model is asked again."""
+    caller.client.send({"type": "interrupt"})
+    _by_text(caller)
+
+
+INTERRUPTIONS = (_by_voice, _by_text, _by_message)
 
 
 @pytest.mark.deadline(120)
@@ -179,30 +170,30 @@ async def test_typing_over_an_answer_at_any_of_ten_moments_leaves_what_was_heard
 async def test_a_gemini_model_that_is_interrupted_is_remembered_as_far_as_it_was_heard(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By voice, over Google's client: its own session knows more, the history does not."""
+    """In turn by voice, by text and by the message, over Google's client.
+
+    The model's own session knows more, the history does not.
+    """
     database = tmp_path / "s.db"
-    settings = settings_with(database)
-    async with gemini_server(tmp_path, monkeypatch, model=model, settings=settings) as (server, _):
+    served = gemini_server(
+        tmp_path,
+        monkeypatch,
+        model=model,
+        settings=settings_with(database),
+        mind=Counting(),
+        pace=COUNTING,
+    )
+    async with served as (server, _):
         async with server.call() as caller:
-            call = Heard(caller)
-            for moment in (10, 40, 90):
-                caller.client.send({"type": "text", "data": "count to 40"})
+            call = Heard(caller.client, COUNTING_VOICE)
+            caller.client.send({"type": "text", "data": "count"})
+            for moment, way in zip(MOMENTS, itertools.cycle(INTERRUPTIONS)):
                 await call.until_heard(moment)
-                await caller.ask_aloud()
-                turn = await caller.client.next_message("turn", 20)
-                assert turn["interrupted"] is True
-                call.turns.append(turn)
-                words = turn["heard_text"].split()
-                assert words == [str(n + 1) for n in range(len(words))]
-                assert len(words) < 40
-                await caller.client.next_message("turn", 20)  # the answer to what was spoken
-                call.first = len(caller.client.packets)
-        service = SqliteSessionService(str(database))
-        session = await service.get_session(
-            app_name="scripted", user_id="user", session_id=call.session_id
-        )
-        counted = [one for one in spoken_by_agent(session) if one[:1].isdigit()]
-        assert counted == [one["heard_text"] for one in call.turns if one["heard_text"]]
+                way(caller)
+                await call.take_turn()
+            await call.until_heard(1)
+        call.check(len(MOMENTS))
+        await check_session(database, session_id(caller), call)
 
 
 async def test_a_call_that_ends_in_an_answer_leaves_what_was_heard_of_it(tmp_path: Path) -> None:
@@ -210,10 +201,10 @@ async def test_a_call_that_ends_in_an_answer_leaves_what_was_heard_of_it(tmp_pat
     llm = ScriptedLlm(scripts=[reader(finishes=True)])
     async with Server.running(llm, settings_with(database)) as server:
         async with server.call() as caller:
-            call = Heard(caller)
+            call = Heard(caller.client, VOICE)
             caller.client.send({"type": "text", "data": "read"})
             await call.until_heard(50)
             await caller.hang_up()
             await call.take_turn(is_last=True)
-        call.check(0)
-        await check_session(database, call)
+        call.check(1)
+        await check_session(database, session_id(caller), call)

@@ -6,6 +6,7 @@ import difflib
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ from google.adk.sessions.sqlite_session_service import SqliteSessionService
 from rtc_server.app import run_server
 from rtc_server.local_agent.agent import shared_models
 from rtc_server.settings import Settings
+from tests.e2e.heard import TOLERANCE_MS, audible, check_bias, received_ms
 from tests.local_agent.sounds import resample, silence
 from tests.peer.rtc_client import RATE, RtcClient
 from tests.waiting import until
@@ -42,15 +44,26 @@ def is_beginning(told: list[str], heard: list[str]) -> bool:
 
 
 def has_heard(client: RtcClient, first: int, packets: int) -> bool:
-    return sum(len(one.payload) > 20 for one in client.packets[first:]) >= packets
+    return audible(client, first) >= packets
+
+
+def is_quiet(client: RtcClient, turn: dict[str, Any]) -> bool:
+    """Whether nothing of that turn's answer is on its way any more."""
+    later = client.messages[client.messages.index(turn) :]
+    return any(one["type"] == "state" and one["state"] != "speaking" for one in later)
 
 
 @pytest.mark.deadline(150)
 async def test_an_interrupted_story_is_remembered_as_far_as_it_was_heard(tmp_path: Path) -> None:
-    """Word for word, within two at the end, at ten moments; in the session and for the caller."""
+    """Word for word, within two at the end, at ten moments; in the session and for the caller.
+
+    The milliseconds are those that arrived.
+    """
     database = tmp_path / "s.db"
     settings = Settings(port=0, agent="local", session_db=f"sqlite:///{database}")
     told: list[str] = []
+    told_ms: list[int] = []
+    arrived_ms: list[int] = []
     async with (
         run_server(settings, thread_time=lambda: 0.0) as (url, _),
         aiohttp.ClientSession(
@@ -72,14 +85,19 @@ async def test_an_interrupted_story_is_remembered_as_far_as_it_was_heard(tmp_pat
                 await client.wait_for(partial(has_heard, client, first, moment), 30)
                 client.send({"type": "interrupt"})
                 turn = await client.next_message("turn", 10)
+                await client.wait_for(partial(is_quiet, client, turn))
                 assert turn["interrupted"] is True
                 told.append(turn["heard_text"])
+                told_ms.append(turn["heard_ms"])
+                arrived_ms.append(received_ms(client.packets[first:]))
+                assert turn["heard_ms"] == pytest.approx(arrived_ms[-1], abs=TOLERANCE_MS)
                 pcm = resample(client.pcm()[heard_before:], RATE)
                 heard = await shared_models().recogniser.transcribe(pcm + silence(0.5))
                 assert is_beginning(words(turn["heard_text"]), words(heard)), (
                     heard,
                     turn["heard_text"],
                 )
+    check_bias(told_ms, arrived_ms)
     service = SqliteSessionService(str(database))
     stored: list[str] = []
 

@@ -18,7 +18,7 @@ from enum import Enum, auto
 from typing import Any
 
 from .mind import Memory, Mind, Reply, spoken
-from .speech import RATE, WORD_S, Ears, say_word
+from .speech import RATE, VOICED, WORD_S, Ears, say_word
 from .wire import (
     Activity,
     Audio,
@@ -78,6 +78,8 @@ class Pace:
     """From piece to piece; each is a word."""
     word_s: float = WORD_S
     """How long a word is."""
+    voiced: float = VOICED
+    """What share of it is sound."""
     playback: float = 1.0
     """``turnComplete`` comes after so much of the answer's length; 0: with its last piece."""
 
@@ -301,7 +303,8 @@ class LiveModel:
         if self.setup.modality == "TEXT":
             self._send(at, text_out(delta))
             return
-        self._send(at, audio_out(say_word(place, self.pace.word_s, self.setup.voice), RATE))
+        pcm = say_word(place, self.pace.word_s, self.pace.voiced, self.setup.voice)
+        self._send(at, audio_out(pcm, RATE))
         if self.setup.transcribes_output:
             self._send(at, server_content(outputTranscription={"text": delta}))
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["LOWEST_HZ", "RATE", "WORD_S", "Ears", "say_word"]
+__all__ = ["LOWEST_HZ", "RATE", "VOICED", "WORD_S", "Ears", "pitch_hz", "say_word"]
 
 RATE = 24_000
 """Samples a second of the voice."""
@@ -16,7 +16,9 @@ RATE = 24_000
 WORD_S = 0.2
 """How long a word is, with the pause after it, where nothing else is asked for."""
 
-_VOICED = 0.8
+VOICED = 0.8
+"""What share of a word is sound, where nothing else is asked for; the pause follows."""
+
 _FRAME_S = 0.02
 
 
@@ -24,14 +26,19 @@ LOWEST_HZ = {"": 330.0, "Puck": 1100.0}
 """The first word of each voice; any other has that of the first."""
 
 
-def say_word(place: int, word_s: float = WORD_S, voice: str = "") -> bytes:
+def pitch_hz(place: int, voice: str = "") -> float:
+    """Of the word at this place of an answer."""
+    return LOWEST_HZ.get(voice, LOWEST_HZ[""]) + 55.0 * (place % 8)
+
+
+def say_word(place: int, word_s: float = WORD_S, voiced: float = VOICED, voice: str = "") -> bytes:
     """The word at this place of an answer: a tone and a short pause, s16 mono."""
-    return _word(LOWEST_HZ.get(voice, LOWEST_HZ[""]) + 55.0 * (place % 8), word_s)
+    return _word(pitch_hz(place, voice), word_s, voiced)
 
 
 @functools.lru_cache(maxsize=64)
-def _word(hz: float, word_s: float) -> bytes:
-    t = np.arange(round(_VOICED * word_s * RATE)) / RATE
+def _word(hz: float, word_s: float, voiced: float) -> bytes:
+    t = np.arange(round(voiced * word_s * RATE)) / RATE
     fade = np.minimum(1.0, np.minimum(t, t[::-1]) / 0.005)
     tone = (9000 * fade * np.sin(2 * np.pi * hz * t)).astype("<i2").tobytes()
     return tone.ljust(2 * round(word_s * RATE), b"\0")
