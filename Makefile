@@ -31,10 +31,10 @@ INSTALL_CHECKOUT := $(PIP_INSTALL) --no-build-isolation --editable .
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint types unit bench bench-peers format lock clean test-packages venv FORCE
+.PHONY: help install run test lint types unit bench bench-bad-days bench-peers format lock clean test-packages venv FORCE
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 	@echo
 	@echo "make run AGENT=my_agent/ PORT=9000 ARGS='--show-tools' serves another agent, elsewhere."
 	@echo "make PYTHON=python3.12 ... takes another Python (3.11 or later)."
@@ -65,6 +65,9 @@ bench: $(VENV)/.installed-dev ## the measurements of our own server (a quarter o
 	@$(BIN)/python benches/media_path.py
 	@$(BIN)/python -m benches.calls $(BENCH_OPTIONS)
 	@$(MAKE) --no-print-directory test-packages && $(BIN)/python -m benches.mouth_to_ear
+
+bench-bad-days: $(VENV)/.installed-dev ## fifty calls on a model that fails at random (six minutes)
+	@$(BIN)/python -m benches.bad_days $(BENCH_OPTIONS)
 
 bench-peers: $(VENV)/.installed-dev $(PEERS)/.installed ## ours beside aiortc, Pipecat and FastRTC
 	@$(BIN)/python -m benches.calls --peers --output benches/results/peers.json \

@@ -1,9 +1,10 @@
 """What became of each turn of a call: the books of a caller, as plain code.
 
 A turn is *answered* (its ``turn`` came, not interrupted), *lost* and told of (``turn`` with
-``interrupted`` and an ``error``, or an ``error`` alone where no answer had begun), *cut* (the
-caller interrupted it) or *ended* (the call ended, and said why).  What is none of these is a
-broken promise.  Times are in monotonic seconds.
+``interrupted`` and an ``error`` beside it, ``agent_timeout``, or, of one that was said aloud,
+``speech_not_heard``), *cut* (the caller interrupted it) or *ended* (the call ended, and said why).
+What is none of these is a broken promise.  Any other ``error`` is no excuse: a caller who is told
+that the model was connected to anew, and then nothing, waits.  Times are in monotonic seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _STORY = 24
 _TOLD = ("turn", "interrupted", "state", "phase", "role", "text", "code", "reason", "retryable")
 
 WORD_S = 3.0
-"""The ``error`` that goes with an interrupted turn comes within this time."""
+"""The ``error`` that goes with an interrupted turn comes within this time; and of what was not
+heard, or withdrawn, no answer is on its way any more when nothing has come for so long."""
 
 _SIGNS = frozenset(
     {"text", "transcript", "turn", "tool", "error", "model", "goaway", "latency", "ready"}
@@ -51,6 +53,8 @@ class Turn:
     was_cut: bool = False
     was_withdrawn: bool = False
     """It was cut while the agent did not say that it had heard it: nothing is owed to it."""
+    was_not_heard: bool = False
+    """The caller was told so of what he said; the model may have heard the rest of it."""
     silent_s: float = 0.0
     """The longest time in it without a sign."""
 
@@ -77,8 +81,6 @@ class CallAccount:
     _state: str = "listening"
     """Of the agent, as it says itself."""
     _is_away: bool = False
-    _was_away: bool = False
-    """While the open turn was spoken."""
     _typed_over: bool = False
     """The caller asked while something else was being answered, which that interrupts."""
     _recent: deque[str] = field(default_factory=lambda: deque(maxlen=_STORY))
@@ -100,7 +102,6 @@ class CallAccount:
         self.turns.append(self._open)
         self._sign_at = now
         self._interrupted_at = self._error_at = self._typed_over_at = None
-        self._was_away = self._is_away
         # What was typed while the model is away waits, and this comes on top of it.
         self._typed_over = self._is_away or self._state in ("thinking", "speaking")
 
@@ -126,7 +127,6 @@ class CallAccount:
             self._state = str(message["state"])
         elif kind == "model":
             self._is_away = message["state"] == "away"
-            self._was_away = self._was_away or self._is_away
         elif kind == "goaway":
             self.last_word = str(message["reason"])
         elif kind == "error":
@@ -151,14 +151,13 @@ class CallAccount:
             self._sign(now)  # the caller knows, and hears the notice
         if self._interrupted_at is not None and now - self._interrupted_at > WORD_S:
             self._settle(Outcome.UNTOLD)
+        elif turn.was_withdrawn and now - self._sign_at > WORD_S:
+            self._settle(Outcome.CUT)
+        elif turn.was_not_heard and now - self._sign_at > WORD_S:
+            self._settle(Outcome.LOST)
         elif now - self._sign_at > self.patience_s:
             self._sign(now)
-            # What is said while the model is away is dropped; the caller was told that it is.
-            was_told = turn.is_aloud and (self._was_away or self._error_at is not None)
-            if turn.was_withdrawn:
-                self._settle(Outcome.CUT)
-            else:
-                self._settle(Outcome.LOST if was_told else Outcome.SILENT)
+            self._settle(Outcome.SILENT)
 
     def _on_error(self, message: Mapping[str, Any], now: float) -> None:
         self.errors[str(message["code"])] += 1
@@ -167,6 +166,7 @@ class CallAccount:
         if self._open is None:
             return
         self._error_at = now
+        self._open.was_not_heard |= self._open.is_aloud and message["code"] == "speech_not_heard"
         at = self._interrupted_at if self._interrupted_at is not None else self._typed_over_at
         goes_with_turn = at is not None and now - at <= WORD_S
         if goes_with_turn or message["code"] == "agent_timeout":
@@ -184,7 +184,7 @@ class CallAccount:
             # Most likely of what was asked before; if an error goes with it, it is of this too.
             self._typed_over = False
             self._typed_over_at = now
-        elif self._error_at is not None:
+        elif self._error_at is not None and now - self._error_at <= WORD_S:
             self._settle(Outcome.LOST)
         else:
             self._interrupted_at = now

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from benches.bad_days import broken_by_reconnects, growth, most_in, most_in_outages
+from benches.bad_days import (
+    broken_by_outages,
+    broken_by_reconnects,
+    growth,
+    most_in,
+    most_in_outages,
+)
 from benches.call_account import WORD_S, CallAccount, Outcome
 from benches.weighed_server import Weight, held_bytes
 from rtc_server.agent.models.circuit_breaker import BreakerRules
@@ -22,10 +28,16 @@ def error(code: str = "agent_lost", retryable: bool = True) -> dict[str, Any]:
     return {"type": "error", "code": code, "message": "-", "retryable": retryable}
 
 
-def books(*messages: dict[str, Any], cut: bool = False, after_s: float = 1.0) -> CallAccount:
+def model(state: str) -> dict[str, Any]:
+    return {"type": "model", "state": state}
+
+
+def books(
+    *messages: dict[str, Any], cut: bool = False, aloud: bool = False, after_s: float = 1.0
+) -> CallAccount:
     """A call in which one question was asked at 0, and then these messages came."""
     account = CallAccount(PATIENCE_S)
-    account.ask(0.0)
+    account.ask(0.0, is_aloud=aloud)
     if cut:
         account.cut()
     for number, message in enumerate(messages, 1):
@@ -99,10 +111,52 @@ def test_silence_beyond_the_watchdogs_time_is_a_broken_promise() -> None:
     assert account.turns[0].silent_s == pytest.approx(10.1)
 
 
+@pytest.mark.parametrize("aloud", [False, True], ids=["typed", "aloud"])
+@pytest.mark.parametrize("code", ["agent_reconnected", "agent_lost", "agent_unreachable"])
+def test_an_error_is_no_excuse_for_the_silence_after_it(aloud: bool, code: str) -> None:
+    account = books(error(code), aloud=aloud)
+    account.tick(11.0)
+    assert account.is_waiting
+    account.tick(11.1)
+    assert account.turns[0].outcome is Outcome.SILENT
+
+
+def test_neither_is_it_for_an_interruption_long_after_it() -> None:
+    account = books(error("agent_reconnected"))
+    account.on_message(turn(interrupted=True), 1.1 + WORD_S)
+    account.tick(1.2 + 2 * WORD_S)
+    assert account.turns[0].outcome is Outcome.UNTOLD
+
+
+def test_what_is_said_aloud_while_the_model_is_away_is_owed_a_word_too() -> None:
+    account = books(model("away"), model("back"), aloud=True)
+    account.tick(12.1)
+    assert account.turns[0].outcome is Outcome.SILENT
+
+
+def test_what_was_not_heard_is_lost_unless_the_rest_of_it_is_answered() -> None:
+    words = model("away"), model("back"), error("speech_not_heard")
+    account = books(*words, aloud=True)
+    account.tick(3.0 + WORD_S)
+    assert account.is_waiting
+    account.tick(3.1 + WORD_S)
+    assert account.turns[0].outcome is Outcome.LOST
+    account = books(*words, {"type": "transcript"}, turn(), aloud=True)
+    assert account.turns[0].outcome is Outcome.ANSWERED
+
+
+def test_a_typed_question_is_not_lost_with_speech() -> None:
+    account = books(error("speech_not_heard"))
+    account.tick(11.1)
+    assert account.turns[0].outcome is Outcome.SILENT
+
+
 def test_a_question_that_is_withdrawn_before_it_was_heard_is_cut() -> None:
     """One that is cut while the agent thinks is owed a word."""
     account = books(cut=True)
-    account.tick(11.0)
+    account.tick(WORD_S)
+    assert account.is_waiting
+    account.tick(0.1 + WORD_S)
     assert account.turns[0].outcome is Outcome.CUT
     account = books({"type": "state", "state": "thinking"})
     account.cut()
@@ -128,10 +182,21 @@ def test_the_most_connections_in_a_window_are_held_to_the_cap() -> None:
     times = [0.0, 0.1, 0.2, 5.0, 5.9, 6.0]
     assert most_in(times, 1.0) == 3
     assert most_in([], 1.0) == 0
-    assert most_in_outages(times, [(4.0, 2.0)]) == 3
     rules = BreakerRules(connects_per_s=1.0, burst=2)
     assert broken_by_reconnects(times, rules) == []
     assert len(broken_by_reconnects([*times, 6.0, 6.0], rules)) == 1
+
+
+def test_a_model_that_is_known_to_be_away_is_only_probed() -> None:
+    """In the second half of an outage, with pauses of 0.5, 1, 2 s at least: three times in 3 s."""
+    rules = BreakerRules()
+    first_half = [10.0 + n / 100 for n in range(40)]
+    probes = [13.0, 14.0, 16.0]
+    outages = [(10.0, 6.0)]
+    assert most_in_outages([*first_half, *probes, 16.1], outages) == 3
+    assert broken_by_outages([*first_half, *probes], outages, rules) == []
+    assert len(broken_by_outages([*first_half, *probes, 15.9], outages, rules)) == 1
+    assert broken_by_outages([], [], rules) == []
 
 
 def test_growth_is_that_of_weights_and_what_events_hold_is_history() -> None:

@@ -28,6 +28,7 @@ def report(api: StandIn, began_at: float) -> dict[str, Any]:
         "attempted_at": [round(at - began_at, 3) for at in api.attempted_at],
         "connections": api.taken,
         "deeds": dict(Counter(type(one).__name__ for one in api.done)),
+        "refused_at": [round(at - began_at, 3) for at in api.refused_at],
         "outages": [[round(at - began_at, 3), seconds] for at, seconds in api.outages],
     }
 
@@ -44,7 +45,11 @@ async def run(options: argparse.Namespace) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         async with StandIn.running(
-            Path(folder), days=day, pace=Pace(playback=options.playback), keeps=1000
+            Path(folder),
+            days=day,
+            pace=Pace(playback=options.playback),
+            keeps=1000,
+            counts_refused=True,
         ) as api:
             began_at = time.monotonic()
             print(json.dumps({"environment": api.environment}), flush=True)

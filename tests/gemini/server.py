@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import json
+import socket
+import struct
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -200,7 +202,15 @@ class StandIn:
     the connection's number, from 0.
     """
 
-    def __init__(self, folder: Path, days: Days, mind: Mind, pace: Pace, keeps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        days: Days,
+        mind: Mind,
+        pace: Pace,
+        keeps: int,
+        counts_refused: bool,
+    ) -> None:
         self.mind = mind
         self.pace = pace
         self.connections: deque[Served] = deque(maxlen=keeps)
@@ -210,6 +220,9 @@ class StandIn:
         self.attempts = 0
         """Upgrades that were asked for; refused ones are none of ``connections``."""
         self.attempted_at: list[float] = []
+        self.refused_at: list[float] = []
+        """When a connection was reset since nothing listens, where those are counted."""
+        self.is_resetting = False
         self.done: list[Deed] = []
         """What went wrong so far."""
         self.closing = asyncio.Event()
@@ -220,6 +233,7 @@ class StandIn:
         self._servers: list[Server] = []
         """The last one listens, unless it was closed."""
         self._is_listening = False
+        self._counts_refused = counts_refused
         self._port = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -233,14 +247,17 @@ class StandIn:
         mind: Mind | None = None,
         pace: Pace | None = None,
         keeps: int = 10_000,
+        counts_refused: bool = False,
     ) -> AsyncIterator[Self]:
         """Listening on a free port; leaving it closes every connection.
 
         Args:
             folder: where the certificate goes.
             keeps: of the connections, so many are remembered.
+            counts_refused: while nothing listens on the port (see :meth:`refuse_for`), who connects
+                is reset by us, and counted, and not refused by the system.
         """
-        self = cls(folder, days, mind or EchoMind(), pace or Pace(), keeps)
+        self = cls(folder, days, mind or EchoMind(), pace or Pace(), keeps, counts_refused)
         await self._listen()
         try:
             yield self
@@ -303,10 +320,30 @@ class StandIn:
         self._spawn(close())
 
     async def _listen_after(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.closing.wait(), seconds)
+        async with self._resetting():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.closing.wait(), seconds)
         if not self.closing.is_set():
             await self._listen()
+
+    @contextlib.asynccontextmanager
+    async def _resetting(self) -> AsyncIterator[None]:
+        """Reset whoever connects, and count him, where that is wanted."""
+        if not self._counts_refused:
+            yield
+            return
+
+        def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.refused_at.append(_now())
+            connected: socket.socket = writer.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+        self._servers[-1].server.close()  # it would do so in a task of its own, later
+        async with await asyncio.start_server(reset, "127.0.0.1", self._port):
+            self.is_resetting = True
+            yield
+        self.is_resetting = False
 
     async def _listen(self) -> None:
         server = await serve(
