@@ -122,6 +122,13 @@ def _json_object(ctx: click.Context, param: click.Parameter, value: str | None) 
     return found
 
 
+_ICE_HOST = r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+_ICE_URL = re.compile(rf"stuns?:{_ICE_HOST}|turns?:{_ICE_HOST}(?:\?transport=(?:udp|tcp))?")
+"""As browsers take it (RFC 7064, RFC 7065)."""
+
+_SHARED_STATE = ("app:", "user:", "temp:", "rtc:")
+"""Prefixes of ADK's keys that others have, too, or that are not kept; and of our own."""
+
 _SECONDS = click.FloatRange(min=0, min_open=True)
 
 _agent_argument = click.argument("agent", default=_DEFAULTS.agent)
@@ -347,6 +354,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     if (options["tls_cert"] is None) != (options["tls_key"] is None):
         raise ConfigurationError("HTTPS needs both --tls-cert and --tls-key.")
     load_notice(options["away_notice"])
+    _check_values(options)
     limits = Limits(
         max_calls=options.pop("max_calls"),
         max_call_s=options.pop("max_call_seconds"),
@@ -369,6 +377,25 @@ def _settings(options: dict[str, Any]) -> Settings:
         limits=limits,
         **options,
     )
+
+
+def _check_values(options: dict[str, Any]) -> None:
+    """Refuse what would be found out in the first call, or never."""
+    for url in options["ice_server"]:
+        if not _ICE_URL.fullmatch(url):
+            raise ConfigurationError(
+                f"The --ice-server {url} is no STUN or TURN URL, such as stun:stun.example:3478."
+            )
+    for key in options["allow_state"]:
+        if key.startswith(_SHARED_STATE):
+            raise ConfigurationError(
+                f"The key {key} of --allow-state is not the call's own: no caller is shown or "
+                "changes app:, user:, temp: and rtc: keys."
+            )
+    for name in ("voice", "language", "fallback_model"):
+        if options[name] is not None and not options[name].strip():
+            option = name.replace("_", "-")
+            raise ConfigurationError(f"The --{option} is empty: name one, or leave it out.")
 
 
 def _check_exposure(settings: Settings, *, no_auth: bool) -> None:

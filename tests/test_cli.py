@@ -206,6 +206,53 @@ class TestServe:
         assert "Error: " in result.stderr
         assert not served
 
+    @pytest.mark.parametrize(
+        ("options", "named"),
+        [
+            (["--ice-server", "nonsense"], "nonsense"),
+            (["--ice-server", "stun:stun.example,http://stun.example"], "http://stun.example"),
+            (["--ice-server", "stun:stun.example?transport=udp"], "?transport=udp"),
+            (["--ice-server", "turn:"], "turn:"),
+            (["--allow-state", "mood,app:x"], "app:x"),
+            (["--allow-state", "user:name"], "user:name"),
+            (["--allow-state", "temp:x"], "temp:x"),
+            (["--allow-state", "rtc:live_session"], "rtc:live_session"),
+            (["--voice", ""], "--voice"),
+            (["--language", " "], "--language"),
+            (["--fallback-model", ""], "--fallback-model"),
+        ],
+    )
+    def test_a_value_that_no_call_could_use_is_refused_in_one_sentence(
+        self, served: list[Settings], options: list[str], named: str
+    ) -> None:
+        result = invoke("serve", *options)
+        assert result.exit_code == 2
+        assert is_one_sentence(result)
+        assert named in result.stderr
+        assert not served
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "stun:stun.example",
+            "stun:192.0.2.7:3478",
+            "stuns:[2001:db8::1]:5349",
+            "turn:turn.example:3478?transport=tcp",
+            "turns:turn.example",
+        ],
+    )
+    def test_urls_of_ice_servers_are_taken_as_browsers_take_them(
+        self, served: list[Settings], url: str
+    ) -> None:
+        assert invoke("serve", "--ice-server", url).exit_code == 0
+        assert served[0].ice_servers == (url,)
+
+    def test_a_variable_of_the_environment_that_is_empty_says_nothing(
+        self, served: list[Settings]
+    ) -> None:
+        assert invoke("serve", RTC_SERVER_VOICE="", RTC_SERVER_ICE_SERVER="").exit_code == 0
+        assert (served[0].voice, served[0].ice_servers) == (None, ())
+
     def test_what_stops_the_start_is_one_sentence_also_from_within_a_task_group(
         self, served: list[Settings], monkeypatch: pytest.MonkeyPatch
     ) -> None:

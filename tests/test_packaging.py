@@ -36,6 +36,9 @@ class Nobody(BaseLlm):
         return
         yield
 
+    def connect(self, llm_request):
+        raise OSError
+
 root_agent = Agent(name="nobody", model=Nobody(model="nobody"))
 """
 

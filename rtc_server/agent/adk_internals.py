@@ -16,6 +16,8 @@ Read in google-adk 2.13.0 and google-genai 2.34.0.
 * ``utils/model_name_utils._is_gemini_3_x_live`` decides from which models
   ``flows/llm_flows/basic.py`` keeps ``proactivity`` and ``enable_affective_dialog``;
   ``CascadeLive`` reads neither.
+* ``flows/llm_flows/extensions/_agent_transfer._get_transfer_targets`` are the agents to which
+  one may transfer; ADK ends the run of one that transfers to another.
 * ``Gemini._live_api_client`` is the client of live connections, made at its first use.
 * ``Client._api_client._websocket_ssl_ctx`` (google-genai) holds the arguments of
   ``websockets.connect`` for a client that was made already.
@@ -32,8 +34,10 @@ from contextlib import AbstractContextManager
 from typing import cast
 
 from google.adk.agents.base_agent import BaseAgent
+from google.adk.agents.llm_agent import LlmAgent
 from google.adk.agents.loop_agent import LoopAgent
 from google.adk.agents.parallel_agent import ParallelAgent
+from google.adk.flows.llm_flows.extensions._agent_transfer import _get_transfer_targets
 from google.adk.live import CascadeLive
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.base_llm_connection import BaseLlmConnection
@@ -59,6 +63,7 @@ __all__ = [
     "release_tool_threads",
     "sync_tools_on",
     "tap_receive",
+    "transfer_targets",
 ]
 
 
@@ -109,6 +114,11 @@ def has_live_run(agent: BaseAgent) -> bool:
         BaseAgent.run_live,
     )
     return not is_left_out and not isinstance(agent, LoopAgent | ParallelAgent)
+
+
+def transfer_targets(agent: LlmAgent) -> list[BaseAgent]:
+    """The agents to which ``agent`` may transfer, beside itself."""
+    return _get_transfer_targets(agent)
 
 
 def make_live_client(model: BaseLlm) -> None:

@@ -27,6 +27,7 @@ from .tool_calls import StreamEnd, ToolCalls
 from .tool_coroutines import in_threads, never_suspends
 from .tool_limits import ToolRun, ToolTakenBack
 from .tool_results import carried
+from .transfers import refused_transfer
 
 __all__ = ["CANCELLED", "ToolWatch", "watch_tools"]
 
@@ -174,7 +175,7 @@ def watch_tools(agent: LlmAgent, seconds: float) -> None:
                 return dict(CANCELLED)
             if is_streaming(tool):
                 watch.stream_began(id)
-        _wrap(tool, seconds)
+        _wrap(tool, seconds, agent)
         return None
 
     agent.before_tool_callback = [*agent.canonical_before_tool_callbacks, before]
@@ -194,8 +195,12 @@ def _threads() -> Executor | None:
     return watch.threads if watch is not None and watch.is_here else None
 
 
-def _wrap(tool: BaseTool, seconds: float) -> None:
-    """Wraps ``run_async`` of this one instance; a second time changes nothing."""
+def _wrap(tool: BaseTool, seconds: float, agent: LlmAgent) -> None:
+    """Wraps ``run_async`` of this one instance; a second time changes nothing.
+
+    Args:
+        agent: one of the tree whose agents use the tool.
+    """
     if _WATCHED in tool.__dict__:
         return
     if isinstance(tool, FunctionTool) and never_suspends(tool.func):
@@ -205,11 +210,10 @@ def _wrap(tool: BaseTool, seconds: float) -> None:
     async def watched(*, args: dict[str, Any], tool_context: ToolContext) -> Any:
         watch, id = _watch_of(tool_context)
         call = ToolRun(tool.name, lambda: run(args=args, tool_context=tool_context))
-        if watch is None:
-            return await call.result(seconds)
-        if is_streaming(tool):
+        if watch is not None and is_streaming(tool):
             return await watch.stream(id, call, seconds)
-        return await watch.run(id, call, seconds)
+        result = await (call.result(seconds) if watch is None else watch.run(id, call, seconds))
+        return refused_transfer(agent, tool_context) or result
 
     # Past pydantic, which some tools are made with.
     object.__setattr__(tool, "run_async", watched)
