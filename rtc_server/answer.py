@@ -24,9 +24,6 @@ class Question:
     earlier: list[float] = field(default_factory=list)
     """When the texts before it came."""
 
-    put_at: float | None = None
-    """When the newest text was passed on, for which it may have had to wait."""
-
     speech_at: float | None = None
     """Arrival of the last uplink packet that was judged to be speech."""
 

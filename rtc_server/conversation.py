@@ -378,8 +378,8 @@ class Conversation:
             self._out.append(message)
 
     def _on_failed(self, event: live.AgentFailed, now: float) -> None:
-        put_at = self._asked.question.put_at
-        typed_since = event.at is not None and put_at is not None and put_at > event.at
+        is_typed = self._asked.question.text_at is not None
+        typed_since = event.at is not None and is_typed and self._asked.put_at > event.at
         keeps_question = event.keeps_question or (event.retryable and typed_since)
         is_told = self._is_heard or self._open.given is not None or self._asked.question.is_open
         if self._is_heard and not keeps_question:

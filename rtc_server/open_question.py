@@ -12,6 +12,9 @@ __all__ = ["OpenQuestion", "Prompt"]
 _MAX_TEXTS = 32
 """Texts that are remembered, each for the time of its answer."""
 
+_INTERRUPTS_S = 1.0
+"""So long after a text a model may be told to be interrupted by it."""
+
 
 @dataclass(slots=True)
 class Prompt:
@@ -37,6 +40,9 @@ class OpenQuestion:
     prompted_at: float | None = None
     """When a text that is not the user's was put to the agent, which has not answered it yet."""
 
+    put_at: float = float("-inf")
+    """When the newest text went to the agent, for which it may have had to wait."""
+
     beside: deque[float] = field(default_factory=deque)
     """When texts came that may have been answered together with one before them, or may yet be."""
 
@@ -57,7 +63,7 @@ class OpenQuestion:
             question.earlier.append(question.text_at)
         self.beside.clear()
         question.text_at = now if came_at is None else came_at
-        question.put_at = now
+        self.put_at = now
         question.joined = joins
         self.is_given_up = False
 
@@ -100,10 +106,24 @@ class OpenQuestion:
         self.beside = deque(later)
         return question
 
-    def reopen(self, question: Question) -> None:
-        """What began was no answer to ``question``: a text, and the user has said nothing since."""
-        if question.kind == "text" and not self.is_spoken and not self.question.is_put:
-            self.question = question
+    def reopen(self, question: Question | None, now: float) -> None:
+        """The model says that what it gave was interrupted: by the text that was put just now?
+
+        Then that text is open, and it is the text that is waited for.  Nothing is known where
+        the user has spoken.
+
+        Args:
+            question: what began was no answer to it either.
+        """
+        texts = list(self.beside)
+        if question is not None and question.kind == "text" and question.text_at is not None:
+            texts.insert(0, question.text_at)
+        is_new = now - self.put_at <= _INTERRUPTS_S
+        if not texts or not is_new or self.is_spoken or self.question.is_put:
+            return
+        *earlier, last = texts
+        self.question = Question(text_at=last, earlier=earlier)
+        self.beside.clear()
 
     def give_up_joined(self) -> None:
         """One answer served all: what was asked beside it is open no longer."""
@@ -153,7 +173,8 @@ class OpenQuestion:
         question = self.question
         if question.is_open:
             asked_at = question.endpoint_at if question.asked_at is None else question.asked_at
-            put_at = question.put_at
-            return asked_at if asked_at is None or put_at is None else max(asked_at, put_at)
+            if asked_at is None or question.text_at is None:
+                return asked_at
+            return max(asked_at, self.put_at)
         # Models that finish a transcript with their answer only are known by silence.
         return question.speech_at if is_heard else None

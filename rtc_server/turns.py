@@ -7,7 +7,6 @@ that one is over or was interrupted.  What is decided here is told in messages, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .absence import Absence
 from .actions import Action
@@ -37,9 +36,6 @@ class Turns:
     asked: OpenQuestion
     absence: Absence
     out: list[Action]
-
-    DOUBT_S: ClassVar[float] = 1.0
-    """So long after a text a model may be told to be interrupted by it."""
 
     cut: CutAnswer | None = None
     """The answer that was cut off and that the model still speaks of, as far as is known."""
@@ -210,11 +206,10 @@ class Turns:
             return
         given = self.answers.given
         self.out += self.answers.flush(now)
-        if given is not None and given.n == self._doubtful:
-            put_at = given.question.put_at
-            if put_at is not None and now - put_at <= self.DOUBT_S:
-                # Those words were the rest of the answer before, which the text has interrupted.
-                self.asked.reopen(given.question)
+        if given is not None:
+            # Its words may have been the rest of the answer before.
+            is_doubtful = given.n == self._doubtful
+            self.asked.reopen(given.question if is_doubtful else None, now)
 
     def on_interrupted_ahead(self, now: float) -> None:
         """The model was interrupted, and ADK will say so when its tool has returned."""

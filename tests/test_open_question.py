@@ -89,12 +89,34 @@ def test_text_is_open_again_unless_the_user_has_said_something_since() -> None:
     """What began was the rest of the answer before."""
     asked = OpenQuestion()
     asked.type(100.0)
-    question = asked.take(101.0)
-    asked.reopen(question)
-    assert asked.take(102.0).asked_at == 100.0
-    asked.speak(102.5, 600)
-    asked.reopen(question)
+    question = asked.take(100.5)
+    asked.reopen(question, 101.0)
+    assert asked.take(101.0).asked_at == 100.0
+    asked.speak(101.0, 600)
+    asked.reopen(question, 101.0)
     assert asked.question.text_at is None
+
+
+def test_text_that_interrupts_the_answer_to_one_before_it_is_open() -> None:
+    """For as long as a text may be what interrupted it."""
+    asked = OpenQuestion()
+    for at in (100.0, 100.2, 100.4):
+        asked.type(at)
+    assert asked.take(100.5).asked_at == 100.0
+    asked.reopen(None, 101.5)
+    assert not asked.is_asked
+    asked.reopen(None, 101.3)
+    assert asked.waiting_since(is_heard=False) == 100.4
+    assert [asked.take(102.0).asked_at for _ in range(3)] == [100.2, 100.4, None]
+
+
+def test_text_after_the_rest_of_an_answer_and_the_one_behind_it_are_both_open() -> None:
+    asked = OpenQuestion()
+    asked.type(100.0)
+    asked.type(100.2)
+    question = asked.take(100.5)
+    asked.reopen(question, 100.6)
+    assert [asked.take(102.0).asked_at for _ in range(3)] == [100.0, 100.2, None]
 
 
 def test_texts_that_are_remembered_are_bounded() -> None:

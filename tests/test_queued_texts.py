@@ -168,6 +168,25 @@ def test_text_that_was_answered_beside_another_does_not_claim_a_later_answer(wha
     assert asked == [True] * unasked_after + [False]
 
 
+def test_text_that_interrupts_the_beginning_of_the_answer_to_the_one_before_is_waited_for() -> None:
+    """The first words were on their way when it was put; the model says what it thinks of it."""
+    stage = Stage()
+    stage.types("one")
+    stage.now += 0.2
+    stage.types("two")
+    typed_at = stage.now
+    stage.speak(400)
+    stage.play(100)
+    stage.agent(live.ModelInterrupted(), live.ModelTurnComplete())
+    stage.play(40)
+    assert stage.turns() == [(1, True)]
+    assert stage.states()[-1] == "thinking"
+    answer(stage)
+    latency = stage.sent("latency")[-1]
+    assert latency["response_ms"] == pytest.approx((stage.now - 0.28 - typed_at) * 1000, abs=1)
+    assert stage.states()[-1] == "listening"
+
+
 def test_text_that_comes_during_an_answer_interrupts_it_and_one_before_it_does_not() -> None:
     """Before its first word there is nothing to cut off: both texts are with the model."""
     stage = Stage()
