@@ -36,6 +36,9 @@ class ConversationRules:
     owes_signs: bool = False
     """The model listens for speech and cannot but say something of what it heard."""
 
+    passes_over_voice: bool = False
+    """A voice without words leads to no sign: one utterance without any proves nothing."""
+
     kept_sound_s: float = 2.0
     """So much of the caller's sound waits for the first connection to the model."""
 

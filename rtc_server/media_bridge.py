@@ -136,6 +136,7 @@ class MediaBridge:
                 answer_timeout_s=settings.limits.answer_s,
                 may_stay_silent=runtime.may_stay_silent(identity.run_config),
                 owes_signs=runtime.owes_signs(identity.run_config),
+                passes_over_voice=runtime.models.is_cascade,
                 kept_sound_s=settings.limits.uplink_backlog_s,
                 tool_timeout_s=_tool_timeout_s(settings.limits),
                 away_notice=load_notice(settings.away_notice) if has_sound else None,

@@ -52,12 +52,13 @@ class SpeechAccount:
     is_talking: bool = False
     """The user says so himself (push-to-talk)."""
 
-    _unheard: UnheardSpeech = field(default_factory=UnheardSpeech)
+    _unheard: UnheardSpeech = field(init=False)
     _lost: LostSpeech = field(init=False)
     _back_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._lost = LostSpeech(self.rules.kept_sound_s)
+        self._unheard = UnheardSpeech(2 if self.rules.passes_over_voice else 1)
 
     def speech(self, at: float, duration_ms: float, *, over_sound: bool) -> None:
         """A piece of the uplink was judged to be speech, ``over_sound`` of the agent's."""

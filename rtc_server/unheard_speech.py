@@ -26,7 +26,12 @@ class UnheardSpeech:
     PAUSE_S = 2.0
     """Silence after which any model would have taken the user's turn for over."""
 
+    least_utterances: int = 1
+    """Fewer, within the time for an answer, ask nothing."""
+
     _speech_ms: float = 0.0
+    """Of the utterance that goes on, or was last."""
+    _utterances: int = 0
     _last_at: float = 0.0
     _over_at: float | None = None
     """When the first of what was said was over."""
@@ -34,9 +39,11 @@ class UnheardSpeech:
 
     def speech(self, at: float, duration_ms: float) -> None:
         """A piece of the uplink was judged to be speech."""
-        if self._over_at is None and at - self._last_at > self.PAUSE_S:
+        if at - self._last_at > self.PAUSE_S:
             self._speech_ms = 0.0
+        was_one = self._speech_ms >= self.LEAST_MS
         self._speech_ms += duration_ms
+        self._utterances += not was_one and self._speech_ms >= self.LEAST_MS
         self._last_at = at
 
     def sign(self) -> None:
@@ -47,16 +54,20 @@ class UnheardSpeech:
     def settle(self) -> None:
         """Nothing more is awaited of what was said."""
         self._speech_ms = 0.0
+        self._utterances = 0
         self._over_at = None
 
     def is_overdue(self, now: float, timeout_s: float, *, back_at: float = 0.0) -> bool:
         """Whether the model, there since ``back_at``, has had its time; once for what was said."""
-        if self._over_at is None:
-            if self._speech_ms >= self.LEAST_MS and now - self._last_at > self.PAUSE_S:
-                self._over_at = self._last_at
+        is_speaking = now - self._last_at <= self.PAUSE_S
+        if self._over_at is None and self._utterances and not is_speaking:
+            self._over_at = self._last_at
+        if self._over_at is None or is_speaking:
             return False
         if now - max(self._over_at, back_at) <= timeout_s * self._patience:
             return False
+        is_asked = self._utterances >= self.least_utterances
         self.settle()
-        self._patience = min(16.0, 2.0 * self._patience)
-        return True
+        if is_asked:
+            self._patience = min(16.0, 2.0 * self._patience)
+        return is_asked

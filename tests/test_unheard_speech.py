@@ -73,3 +73,27 @@ def test_the_time_without_a_connection_does_not_count() -> None:
     back_at = over + 60.0
     assert not unheard.is_overdue(back_at + TIMEOUT_S - 0.1, TIMEOUT_S, back_at=back_at)
     assert unheard.is_overdue(back_at + TIMEOUT_S + 0.1, TIMEOUT_S, back_at=back_at)
+
+
+def test_a_question_that_comes_when_the_time_is_over_is_not_cut_short() -> None:
+    """The first was noise; the model is to have the user's silence."""
+    unheard = UnheardSpeech()
+    over = say(unheard, 100.0, 1.0)
+    assert overdue_at(unheard, over, over + 9.5) == []
+    over = say(unheard, over + 9.5, 1.0)
+    assert overdue_at(unheard, over, over + 1.9) == []
+    unheard.sign()
+    assert overdue_at(unheard, over + 2, over + 60) == []
+
+
+def test_where_a_voice_without_words_leads_to_no_sign_it_takes_two_utterances() -> None:
+    """``Hm``, and then nothing, asks nothing; who is not heard says it again."""
+    unheard = UnheardSpeech(least_utterances=2)
+    for n in range(5):
+        over = say(unheard, 100.0 + 100 * n, 1.0)
+        assert overdue_at(unheard, over, over + 99) == []
+    over = say(unheard, 1000.0, 1.0)
+    assert overdue_at(unheard, over, over + 5) == []
+    again = say(unheard, over + 5, 1.0)
+    (at,) = overdue_at(unheard, again, over + 60)
+    assert TIMEOUT_S <= at - over <= TIMEOUT_S + 0.5
