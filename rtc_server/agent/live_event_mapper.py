@@ -84,6 +84,8 @@ class LiveEventMapper:
         self._user_speech = UserSpeech(cumulative_input)
         self._tools_running: set[str] = set()
         self._after_tool = False
+        self._failed_node: AgentFailed | None = None
+        """What a workflow said last of an agent: its run ends by that, unless it tries again."""
         self.is_answering = False
         """Whether the model has begun an answer and has not ended it."""
 
@@ -96,6 +98,7 @@ class LiveEventMapper:
         self._user_speech.reset()
         self._tools_running.clear()
         self._after_tool = False
+        self._failed_node = None
         self.is_answering = False
 
     def asked(self) -> None:
@@ -131,6 +134,7 @@ class LiveEventMapper:
             and not content.parts[0].thought
             and event.author == self.agent
             and event.author != "user"
+            and self._failed_node is None
             and not (
                 event.turn_complete
                 or event.interrupted
@@ -147,6 +151,9 @@ class LiveEventMapper:
         )
 
     def _map(self, event: Event) -> Iterator[LiveEvent]:
+        of_node, self._failed_node = self._failed_node, None
+        if of_node is not None:
+            yield of_node
         yield from self._author(event)
         if event.voice_activity is not None:
             yield from _activity(event.voice_activity)
@@ -157,7 +164,10 @@ class LiveEventMapper:
             yield usage_of(event.usage_metadata)
         yield from _changes(event)
         if event.error_code or event.error_message:
-            yield _failure_of(event.error_code)
+            if _is_of_node(event):
+                self._failed_node = _failure_of(event.error_code)
+            else:
+                yield _failure_of(event.error_code)
         if event.interrupted:
             yield from self._finish_transcripts()
             self._user_speech.interrupted()
@@ -383,6 +393,11 @@ def _activity(said: types.VoiceActivity) -> Iterator[LiveEvent]:
         yield UserActivity("start")
     elif kind == "ACTIVITY_END":
         yield UserActivity("end")
+
+
+def _is_of_node(event: Event) -> bool:
+    """Whether a workflow says so that a node of it has raised, and no model that it failed."""
+    return bool(event.node_info.path) and event.content is None and not event.turn_complete
 
 
 def _failure_of(error_code: str | None) -> AgentFailed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.adk.events.event import Event
+from google.adk.events.event import Event, NodeInfo
 from google.adk.events.event_actions import EventActions
 from google.adk.models.llm_response import LlmResponse
 from google.genai import types
@@ -34,6 +34,7 @@ from .scripted_llm import (
     interrupted,
     said,
     text_piece,
+    tone,
     tool_call,
     turn_complete,
     usage,
@@ -459,6 +460,19 @@ def test_error_event_is_a_failure_and_ends_the_turn() -> None:
     assert failed.retryable
     assert "secret" not in failed.message
     assert complete == ModelTurnComplete()
+
+
+def test_error_event_of_a_node_is_told_only_if_the_workflow_goes_on() -> None:
+    """Else its run fails by the same, which is told then."""
+    failed = event_of(LlmResponse(error_code="APIError", error_message="secret"))
+    failed.node_info = NodeInfo(path="root@1/one@1")
+    mapper = LiveEventMapper()
+    assert mapper.map(failed) == []
+    told = mapper.map(event_of(audio_piece(tone(0.1))))
+    assert [type(one) for one in told] == [AgentFailed, AgentAudio]
+    assert mapper.map(failed) == []
+    mapper.reset()
+    assert [type(one) for one in mapper.map(event_of(audio_piece(tone(0.1))))] == [AgentAudio]
 
 
 def test_error_event_of_a_blocked_answer_has_its_own_code() -> None:

@@ -17,7 +17,7 @@ from tests.e2e.colleagues import Colleague, voice
 from tests.e2e.gemini import MODELS, answers, ask, gemini_server, of_type
 from tests.e2e.server import Caller
 from tests.gemini.live_model import Moment, Pace
-from tests.gemini.misbehaviour import Abort, Close, Day, at
+from tests.gemini.misbehaviour import BROKEN_JSON, Abort, Close, Day, at
 from tests.gemini.server import StandIn
 from tests.gemini.speech import LOWEST_HZ
 from tests.peer.rtc_client import dominant_frequency
@@ -211,3 +211,29 @@ async def test_what_an_agent_of_a_flow_was_saying_when_its_connection_was_lost_i
         assert of_type(caller, "error") == [error]
         assert agents_told(caller) == ["two"]
         assert len(api.connections) == 3
+
+
+async def test_a_workflow_whose_run_fails_is_told_of_once_and_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ADK says so as an event, and then by an exception."""
+    days = [Day(at(Moment.MID_ANSWER, BROKEN_JSON, nth=2)), Day()]
+    async with (
+        gemini_server(
+            tmp_path,
+            monkeypatch,
+            root=workflow(MODELS["2.x"]),
+            settings=SETTINGS,
+            pace=QUICK,
+            mind=Colleague(),
+            days=days,
+        ) as (server, _),
+        server.call() as caller,
+    ):
+        await ask(caller, "I am Ada")
+        lost = await ask(caller, "count to 30")
+        assert lost["interrupted"]
+        assert (await caller.client.next_message("error"))["code"] == "agent_failed"
+        turn = await ask(caller, "hello")
+        assert (turn["turn"], answers(caller)[3]) == (3, "You said: hello")
+        assert len(of_type(caller, "error")) == 1
