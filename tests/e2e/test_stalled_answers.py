@@ -9,6 +9,8 @@ import pytest
 from google.adk.models.llm_response import LlmResponse
 from google.genai import types
 
+from rtc_harness.client import RtcClient
+from rtc_harness.report import response_ms
 from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import (
     ScriptedConnection,
@@ -155,3 +157,24 @@ async def test_each_of_three_texts_at_once_has_the_time_that_the_user_waited(
         assert not any(one["interrupted"] for one in of_type(caller, "turn"))
         counted = (await server.metrics())["rtc_response_seconds_sum"]
         assert counted == pytest.approx(sum(times) / 1000, abs=0.01)
+
+
+@pytest.mark.parametrize("during_speech", ["interrupt", "queue"])
+async def test_harness_finds_the_answer_to_each_of_three_texts_and_measures_the_same(
+    during_speech: str,
+) -> None:
+    """From outside, on its own clock; before the server said of two that nobody had asked."""
+    llm = leaves_half(spoken)
+    llm.scripts.pop(0)
+    settings = Settings(port=0, text_during_speech=during_speech)  # type: ignore[arg-type]
+    async with (
+        Server.running(llm, settings) as server,
+        RtcClient.connect(server.url) as client,
+    ):
+        questions = [client.send_text(text) for text in ("one", "two", "three")]
+        found = [await client.answer_to(question) for question in questions]
+        assert [answer.said for answer in found] == ["one", "two", "three"]
+        for question, answer in zip(questions, found, strict=True):
+            assert answer.latency is not None
+            measured = response_ms(question, answer)
+            assert measured == pytest.approx(answer.latency["response_ms"], abs=150)
