@@ -147,7 +147,6 @@ def test_a_text_that_waits_for_the_end_of_an_answer_is_put_when_that_is_given_up
     """And after the connection is renewed, so that it is not lost with it."""
     stage = Stage(rules={"text_during_speech": "queue"})
     stage.types("Count.")
-    speaks_half(stage)
     stage.types("And now?")
     stage.wait(PATIENCE_S + 1)
     done = [one for one in stage.actions if isinstance(one, RenewModel | SendText)]

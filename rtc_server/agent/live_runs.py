@@ -187,6 +187,8 @@ class LiveRuns:
         """An agent of a workflow said last that it is done."""
         self._is_proved = False
         """The model has been there in this call."""
+        self._has_output = False
+        """It has said something in this call, and takes its modality."""
         self._requests: deque[LlmRequest] = deque(maxlen=8)
         """Of the latest connections of this run: a reconnect has the one of the first connect."""
 
@@ -238,6 +240,8 @@ class LiveRuns:
                 self._link.state = LinkState.RECONNECTING
                 self._input.start_over()
                 if self._falls_back_to_speech(error):
+                    if self._loses_something:
+                        await self._settle(REFUSED)
                     continue
                 await self._link.tell_away()
                 if error is None and self._task_ended:
@@ -410,6 +414,7 @@ class LiveRuns:
             self._task_ended = event.name in TASK_ENDS and "error" not in event.result
         elif isinstance(event, _OUTPUT):
             self._task_ended = False
+            self._has_output = True
             self._count.output()
             self._lost.turn.output(self._now(), tool=isinstance(event, ToolCalled))
         elif isinstance(event, _END_OF_ANSWER):
@@ -431,7 +436,7 @@ class LiveRuns:
         refused = error is not None and close_code_of(error) == UNSUPPORTED_DATA
         if not refused or self._terms.modality != "text" or self.speaks_only:
             return False
-        if self._count.failures:
+        if self._count.failures or self._has_output:
             return False
         self.speaks_only = True
         return True

@@ -140,6 +140,27 @@ async def test_model_that_refuses_text_speaks_and_is_remembered(serve: Serve) ->
     assert [one.modalities for one in connections] == [["TEXT"], ["AUDIO"], ["AUDIO"]]
 
 
+async def test_model_that_refuses_text_when_it_is_asked_speaks_and_the_question_is_told_lost(
+    serve: Serve,
+) -> None:
+    """It took the setup, and the question with it."""
+
+    async def speak_only(connection: Connection) -> None:
+        if connection.modalities == ["TEXT"]:
+            await connection.accept()
+            await connection.receive("client_content")
+            await connection.refuse(1007, "Cannot extract voices from a non-audio request.")
+        else:
+            await answer_all(connection)
+
+    async with serve(speak_only) as (server, connections), server.call("text") as live:
+        live.send_text("hello")
+        assert failures(await until(live, AgentFailed)) == ["agent_refused"]
+        live.send_text("hello")
+        assert failures(await until(live, ModelTurnComplete, AgentFailed)) == []
+    assert [one.modalities for one in connections] == [["TEXT"], ["AUDIO"]]
+
+
 async def test_native_audio_model_is_never_asked_for_text(serve: Serve) -> None:
     """Its name says that it only speaks."""
     model = "gemini-2.5-flash-native-audio-stand-in"

@@ -17,7 +17,7 @@ from tests.agent.scripted_llm import ScriptedLlm
 from tests.e2e.server import Caller, Server
 from tests.gemini.server import StandIn
 
-__all__ = ["FAST", "MODELS", "Serve", "answers", "ask", "gemini_server", "of_type"]
+__all__ = ["FAST", "MODELS", "Serve", "answers", "ask", "endings", "gemini_server", "of_type"]
 
 MODELS = {"2.x": "gemini-2.5-flash-native-audio-stand-in", "3.x": "gemini-3.1-flash-live-stand-in"}
 """A name of each dialect."""
@@ -94,3 +94,14 @@ async def ask(caller: Caller, text: str, timeout_s: float = 10.0) -> dict[str, A
     """Type a turn; the ``turn`` message that ends the next answer."""
     caller.client.send({"type": "text", "data": text})
     return await caller.client.next_message("turn", timeout_s)
+
+
+def endings(caller: Caller) -> list[tuple[Any, ...]]:
+    """How turns ended, and what went wrong, in the order in which the caller was told."""
+    told: list[tuple[Any, ...]] = []
+    for one in caller.client.messages:
+        if one["type"] == "turn":
+            told.append(("turn", one["turn"], one["interrupted"]))
+        elif one["type"] == "error":
+            told.append(("error", one["code"], one["retryable"]))
+    return told

@@ -112,12 +112,10 @@ async def test_proactive_model_that_does_not_answer_is_not_reported() -> None:
     ):
         await caller.client.next_message("ready")
         await caller.ask_aloud()
-        states = of_type(caller, "state")
         await caller.client.wait_for(
             lambda: (
                 [one["state"] for one in of_type(caller, "state")][-2:] == ["thinking", "listening"]
             )
         )
-        assert states
         assert of_type(caller, "error") == []
         assert len(server.llm.connections) == 1

@@ -12,11 +12,13 @@ import pytest
 from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.llm_request import LlmRequest
 
+from rtc_server.agent.retry_rules import RetryRules
 from rtc_server.media.away_notice import load_notice
 from rtc_server.media.pcm import is_audible
 from rtc_server.settings import Limits, Settings
-from tests.agent.scripted_llm import ScriptedLlm, never_answer, talker
+from tests.agent.scripted_llm import ScriptedLlm, never_answer, stall, talker
 from tests.peer.rtc_client import dominant_frequency
+from tests.waiting import until
 
 from .server import Caller, Server
 
@@ -82,6 +84,25 @@ async def test_model_that_never_answers_is_asked_again_over_a_new_connection() -
         turn = await caller.client.next_message("turn")
         assert turn["interrupted"] is False
     assert llm.connects == 2
+
+
+async def test_model_that_takes_nothing_of_what_is_said_is_told_and_asked_anew() -> None:
+    """Until then the oldest of what waits is dropped, so that it hears what is new."""
+    llm = ScriptedLlm(scripts=[stall, talker(seconds=0.2, wait_playback=False)])
+    settings = Settings(port=0, limits=Limits(uplink_backlog_s=0.5))
+    retry = RetryRules(first_delay_s=0.02, stall_s=1.0, close_s=1.0)
+    async with Server.running(llm, settings, retry=retry) as server, server.call() as caller:
+        caller.client.microphone.tone(440, 3.0)
+        error = await caller.client.next_message("error")
+        assert (error["code"], error["retryable"]) == ("agent_stalled", True)
+        metrics = await server.metrics()
+        dropped = 'rtc_audio_dropped_seconds_total{direction="uplink",reason="stalled"}'
+        assert metrics[dropped] > 0
+        assert metrics['rtc_agent_errors_total{code="agent_stalled"}'] == 1
+        await until(lambda: llm.connects == 2)
+        caller.client.send({"type": "text", "data": "hello"})
+        turn = await caller.client.next_message("turn")
+        assert turn["interrupted"] is False
 
 
 async def test_notice_that_cannot_be_read_is_said_at_the_start(tmp_path: Path) -> None:

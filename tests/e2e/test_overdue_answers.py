@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.adk.sessions.sqlite_session_service import SqliteSessionService
@@ -18,7 +17,7 @@ from rtc_harness.caller import CallPlan, TextTurn, place_call
 from rtc_harness.signalling import CallRequest
 from rtc_server.settings import Limits, Settings
 from tests.agent.scripted_llm import ScriptedConnection, ScriptedLlm, talker, tone
-from tests.e2e.gemini import MODELS, answers, ask, gemini_server, of_type
+from tests.e2e.gemini import MODELS, answers, ask, endings, gemini_server, of_type
 from tests.e2e.server import Caller, Server
 from tests.gemini.live_model import Moment, Pace
 from tests.gemini.misbehaviour import CancelTools, Day, Stall, at
@@ -36,17 +35,6 @@ TIMED_OUT = ("error", "agent_timeout", True)
 
 MIDDLE = Day(at(Moment.MID_ANSWER, Stall(), nth=2))
 BEFORE = Day(at(Moment.QUESTION, Stall(), nth=2))
-
-
-def endings(caller: Caller) -> list[tuple[Any, ...]]:
-    """How turns ended, and what went wrong, in the order in which the caller was told."""
-    told: list[tuple[Any, ...]] = []
-    for one in caller.client.messages:
-        if one["type"] == "turn":
-            told.append(("turn", one["turn"], one["interrupted"]))
-        elif one["type"] == "error":
-            told.append(("error", one["code"], one["retryable"]))
-    return told
 
 
 async def stored_answers(database: Path, caller: Caller) -> list[str]:

@@ -15,6 +15,7 @@ from .live_model import Moment
 __all__ = [
     "BROKEN_JSON",
     "CLOSE_CODES",
+    "NO_CODE",
     "OVERSIZED",
     "UNKNOWN_MESSAGE",
     "Abort",
@@ -35,8 +36,14 @@ __all__ = [
     "random_day",
 ]
 
-CLOSE_CODES = (1000, 1001, 1007, 1008, 1011, 1012, 1013, 4000)
-"""Those that a server can send; 1006 is :class:`Abort`."""
+NO_CODE = 1005
+"""A close frame without a code."""
+
+CLOSE_CODES = (
+    *(1000, 1001, 1002, 1003, NO_CODE, 1007, 1008, 1009),
+    *(1010, 1011, 1012, 1013, 1014, 3000, 4000),
+)
+"""Those that a server can send (RFC 6455, 7.4); 1006 is :class:`Abort`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The connection is closed with a code and a reason."""
+    """The connection is closed with a code and a reason; :data:`NO_CODE`: without them."""
 
     code: int
     reason: str = "secret reason"

@@ -23,6 +23,7 @@ from websockets.http11 import Request, Response
 from .live_model import LiveModel, Moment, Output, Pace
 from .mind import EchoMind, Memory, Mind
 from .misbehaviour import (
+    NO_CODE,
     Abort,
     CancelTools,
     Close,
@@ -133,6 +134,7 @@ class Served:
             await self._send(output)
             if _now() < self._held_until:
                 await self._hold(due[place + 1 :])
+                return
 
     async def _hold(self, rest: list[Output]) -> None:
         """Nothing is sent; then the rest is.  What the client says meanwhile waits."""
@@ -161,7 +163,7 @@ class Served:
             case Abort():
                 self._abort()
             case Close():
-                await self._socket.close(deed.code, deed.reason)
+                await self._close(deed)
                 raise _ConnectionIsOver
             case Refuse():
                 await self._stand_in.refuse_for(deed.seconds)
@@ -189,6 +191,14 @@ class Served:
                 await self._socket.send(encode(tool_cancellation(self.model.cancel_tools())))
             case RefuseHandle() | HttpStatus():
                 pass
+
+    async def _close(self, deed: Close) -> None:
+        if deed.code != NO_CODE:
+            await self._socket.close(deed.code, deed.reason)
+            return
+        self._socket.protocol.send_close()
+        self._socket.send_data()
+        await self._socket.wait_closed()
 
     def _abort(self) -> None:
         self.drop()
