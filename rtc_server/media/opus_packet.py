@@ -16,7 +16,6 @@ __all__ = [
     "frame_without_data",
     "has_fec",
     "is_mdct",
-    "is_stereo",
 ]
 
 CLOCK_RATE = 48_000
@@ -64,11 +63,6 @@ def duration_ticks(payload: bytes) -> int | None:
     count = payload[1] & 0x3F if len(payload) > 1 else 0
     ticks = _frame_ticks(payload[0]) * count
     return ticks if 0 < ticks <= _LONGEST_TICKS else None
-
-
-def is_stereo(payload: bytes) -> bool:
-    """Whether the packet was coded with two channels."""
-    return bool(payload[0] & 0x04)
 
 
 def frame_ticks(payload: bytes) -> int:

@@ -19,7 +19,7 @@ from rtc_server.media.opus import (
     OpusEncoder,
     OpusError,
 )
-from rtc_server.media.opus_packet import duration_ticks, has_fec, is_mdct, is_stereo
+from rtc_server.media.opus_packet import duration_ticks, has_fec, is_mdct
 
 from .conftest import Samples, from_s16, s16, vowel
 from .test_pcm import native_threads
@@ -37,6 +37,11 @@ def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Co
 
 DIRECT_ONLY = pytest.mark.parametrize("codec", [Codec.LIBOPUS], indirect=True)
 """Of an encoder that can be changed while it runs, which PyAV's cannot."""
+
+
+def is_stereo(payload: bytes) -> bool:
+    """Whether the packet was coded with two channels (RFC 6716, section 3.1)."""
+    return bool(payload[0] & 0x04)
 
 
 def encode(samples: Samples, rate: int = 16_000, **options: Any) -> list[bytes]:
