@@ -67,6 +67,7 @@ from .session_wait import SessionWait
 from .sessions.heard_history import is_speech
 from .sessions.resumption import Resumption
 from .sessions.session_store import SessionStore
+from .text_answers import TextAnswers
 from .tools.caller_questions import CallerQuestions, asking
 from .tools.client_tools import equip
 from .tools.tool_calls import ToolCalls
@@ -151,8 +152,7 @@ class LiveRuns:
         self._calls = calls
         self._tools = tools
         self._resumption = resumption
-        self.speaks_only = speaks_only
-        """Whether the transcript of what the model says is the text of this call."""
+        self._answers = TextAnswers(terms.modality, own_speaks_only=speaks_only)
         self._on_speaks_only = on_speaks_only
         self._executor = executor
         self._metrics = metrics
@@ -187,13 +187,16 @@ class LiveRuns:
         """An agent of a workflow said last that it is done."""
         self._is_proved = False
         """The model has been there in this call."""
-        self._has_output = False
-        """It has said something in this call, and takes its modality."""
         self._requests: deque[LlmRequest] = deque(maxlen=8)
         """Of the latest connections of this run: a reconnect has the one of the first connect."""
 
         self.connects = 0  # as an observer has it, and the next
         self.connect_s = retry.connect_s
+
+    @property
+    def speaks_only(self) -> bool:
+        """Whether the transcript of what the model says is the text of this call."""
+        return self._answers.speaks_only(self._link.models)
 
     def typed(self, text: str) -> None:
         """The user has typed a turn."""
@@ -414,7 +417,7 @@ class LiveRuns:
             self._task_ended = event.name in TASK_ENDS and "error" not in event.result
         elif isinstance(event, _OUTPUT):
             self._task_ended = False
-            self._has_output = True
+            self._answers.answered(self._link.models)
             self._count.output()
             self._lost.turn.output(self._now(), tool=isinstance(event, ToolCalled))
         elif isinstance(event, _END_OF_ANSWER):
@@ -434,12 +437,7 @@ class LiveRuns:
     def _falls_back_to_speech(self, error: BaseException | None) -> bool:
         """Whether the model refused to answer in text and is now asked to speak."""
         refused = error is not None and close_code_of(error) == UNSUPPORTED_DATA
-        if not refused or self._terms.modality != "text" or self.speaks_only:
-            return False
-        if self._count.failures or self._has_output:
-            return False
-        self.speaks_only = True
-        return True
+        return refused and self._answers.refused(self._link.models, self._count.failures)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -451,6 +449,7 @@ class LiveRuns:
         if self._link.choose():
             self._resumption.drop()
             self._mapper = self._new_mapper(self._link.models, self._mapper.agent)
+            self._answers.chosen(self._count.failures)
 
     def _returns_to_own_model(self) -> bool:
         """Whether now, between two answers, the agent's own model is asked again."""
@@ -500,7 +499,7 @@ class LiveRuns:
         """A connection is open."""
         self._link.connected()
         self._count.connected(self._now())
-        if self.speaks_only:
+        if self.speaks_only and not self._link.models.is_fallback:
             self._on_speaks_only()
         await self._link.tell_back()
 

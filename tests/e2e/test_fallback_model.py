@@ -74,6 +74,31 @@ async def test_the_fallback_takes_over_and_the_call_returns_to_its_own_model(
         assert len(of_type(caller, "error")) <= 1
 
 
+async def test_a_fallback_that_only_speaks_answers_a_text_call_by_its_transcript(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name says so; the agent's own model is asked for text again afterwards."""
+    own, fallback = MODELS["3.x"], MODELS["2.x"]
+    days = [Day(at(Moment.ANSWERED, Abort())), AWAY, AWAY, Day()]
+    settings = Settings(port=0, fallback_model=fallback)
+    async with gemini_server(
+        tmp_path, monkeypatch, model=own, days=days, pace=QUICK, settings=settings
+    ) as (server, api):
+        async with server.call(audio=None) as caller:
+            await ask(caller, "I am Ada")
+            await caller.client.wait_for(lambda: ("back", fallback) in changes(caller))
+            turn = await ask(caller, "What did I say?")
+            assert answers(caller)[turn["turn"]] == "You said: I am Ada"
+        async with server.call(audio=None) as caller:
+            await ask(caller, "hello")
+        modalities = [one.setup.modality for one in api.connections if one.setup]
+        assert list(zip(asked(api), modalities, strict=True)) == [
+            (own, "TEXT"),
+            (fallback, "AUDIO"),
+            (own, "TEXT"),
+        ]
+
+
 async def test_a_question_whose_answer_is_lost_is_answered_by_the_fallback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
