@@ -161,6 +161,28 @@ async def test_model_that_refuses_text_when_it_is_asked_speaks_and_the_question_
     assert [one.modalities for one in connections] == [["TEXT"], ["AUDIO"]]
 
 
+async def test_model_that_has_written_is_asked_for_text_again_whatever_it_closes_with(
+    serve: Serve,
+) -> None:
+    """1007 is the code of a modality that is refused, and of other things."""
+
+    async def write_once(connection: Connection) -> None:
+        await connection.accept()
+        await connection.receive("client_content")
+        await connection.text("Yes.")
+        await connection.receive("client_content")
+        await connection.refuse(1007, "Request contains an invalid argument.")
+
+    async with serve(write_once, answer_all) as (server, connections), server.call("text") as live:
+        live.send_text("hello")
+        await until(live, ModelTurnComplete)
+        live.send_text("hello")
+        assert failures(await until(live, AgentFailed)) == ["agent_refused"]
+        live.send_text("hello")
+        await until(live, ModelTurnComplete)
+    assert [one.modalities for one in connections] == [["TEXT"], ["TEXT"]]
+
+
 async def test_native_audio_model_is_never_asked_for_text(serve: Serve) -> None:
     """Its name says that it only speaks."""
     model = "gemini-2.5-flash-native-audio-stand-in"
