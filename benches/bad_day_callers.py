@@ -20,12 +20,16 @@ from .call_account import CallAccount, Outcome
 from .light_call import LightCall
 from .probe_signal import to_s16
 
-__all__ = ["Callers", "Report"]
+__all__ = ["OPEN_S", "Callers", "Report", "question", "silence"]
 
 _LOOK_EVERY_S = 0.05
 _STORIES = 20
 _RATE, _FRAME = 48_000, 960
 _SPOKEN_S, _QUIET_S = 0.8, 30.0
+
+OPEN_S = 0.5
+"""A microphone is open for so long before somebody speaks: a steady tone from its first packet on
+is noise to the server's detector, which knows no other floor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +186,8 @@ class _Caller:
     async def converse(self, turns: int, until: float, all_of: Callers) -> str | None:
         """Ask so often; returns why the call ended, if it was not the caller who ended it."""
         if self.is_aloud:
-            self.call.talk(_silence())
+            self.call.talk(silence())
+            await self._pause((OPEN_S, OPEN_S))
         for _ in range(turns):
             if time.monotonic() >= until:
                 break
@@ -232,7 +237,7 @@ class _Caller:
 
     def _speak(self) -> None:
         """From now on, once: the loop is longer than any answer takes."""
-        packets = _question()
+        packets = question()
         place = self.call.place_in_loop(len(packets))
         self.call.talk([*packets[-place:], *packets[:-place]] if place else packets)
 
@@ -255,13 +260,14 @@ def _encode(samples: Any) -> list[bytes]:
 
 
 @functools.cache
-def _silence() -> tuple[bytes, ...]:
+def silence() -> tuple[bytes, ...]:
+    """A second of it, as packets."""
     return tuple(_encode(np.zeros(_RATE, np.float32)))
 
 
 @functools.cache
-def _question() -> tuple[bytes, ...]:
+def question() -> tuple[bytes, ...]:
     """A tone that the stand-in takes for speech, and silence after it."""
     t = np.arange(round(_SPOKEN_S * _RATE)) / _RATE
     tone = (0.4 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
-    return (*_encode(tone), *_silence() * round(_QUIET_S))
+    return (*_encode(tone), *silence() * round(_QUIET_S))

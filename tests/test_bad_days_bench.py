@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from benches.bad_day_callers import OPEN_S, question, silence
 from benches.bad_days import (
     broken_by_outages,
     broken_by_reconnects,
@@ -16,6 +18,9 @@ from benches.bad_days import (
 from benches.call_account import WORD_S, CallAccount, Outcome
 from benches.weighed_server import Weight, held_bytes
 from rtc_server.agent.models.circuit_breaker import BreakerRules
+from rtc_server.lost_speech import LostSpeech
+from rtc_server.media.opus import OpusDecoder
+from rtc_server.media.speech_detector import FRAME_BYTES, SpeechDetector
 
 PATIENCE_S = 10.0
 
@@ -176,6 +181,21 @@ def test_a_call_that_ends_says_why_or_breaks_a_promise() -> None:
 def test_an_answer_that_nobody_asked_for_is_counted() -> None:
     account = books(turn(), turn())
     assert account.unasked == 1
+
+
+def judged_speech_ms(packets: Sequence[bytes]) -> int:
+    decoder, detector = OpusDecoder(), SpeechDetector()
+    pcm = b"".join(map(decoder.decode, packets))
+    whole = range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)
+    return 20 * sum(detector.push(pcm[at : at + FRAME_BYTES]) for at in whole)
+
+
+def test_what_the_callers_say_is_a_sentence_to_the_server_if_their_microphone_was_open() -> None:
+    """Else it hears nothing but a noise floor: it would owe them no word of what is lost."""
+    said = question()[:60]
+    before = silence()[: round(OPEN_S / 0.02)]
+    assert judged_speech_ms([*before, *said]) == pytest.approx(800, abs=60)
+    assert judged_speech_ms(said) < LostSpeech.LEAST_MS
 
 
 def test_the_most_connections_in_a_window_are_held_to_the_cap() -> None:
