@@ -128,7 +128,8 @@ class Conversation:
 
     def on_live_event(self, event: live.LiveEvent, now: float) -> list[Action]:
         """The agent said or did something."""
-        self._speech.note(event, now, is_between=self._turns.is_between)
+        turns = self._turns
+        self._speech.note(event, now, is_between=turns.is_between, is_to_speech=turns.is_to_speech)
         match event:
             case live.AgentAudio():
                 self._on_audio(event, now)

@@ -71,12 +71,18 @@ class SpeechAccount:
         """So much of the agent's voice left."""
         self._lost.sound(duration_ms)
 
-    def note(self, event: live.LiveEvent, now: float, *, is_between: bool) -> None:
-        """The agent said or did something; ``is_between``: an end would be of no answer known."""
-        is_bare_end = is_between and isinstance(event, live.ModelTurnComplete)
+    def note(
+        self, event: live.LiveEvent, now: float, *, is_between: bool, is_to_speech: bool
+    ) -> None:
+        """The agent said or did something.
+
+        Args:
+            is_between: the end of an answer would be that of none that is known.
+            is_to_speech: what it says is to no text that it was given.
+        """
         if isinstance(event, _SIGNS_OF_LIFE):
             self._unheard.sign()
-        if is_bare_end or isinstance(event, _SIGNS_OF_HEARING):
+        if self._is_heard(event, is_between=is_between, is_to_speech=is_to_speech):
             self._lost.settle()
         match event:
             case live.ModelInterrupted():
@@ -90,6 +96,16 @@ class SpeechAccount:
                     self._unheard.settle()
             case live.AgentFailed():
                 self._lost.failed()
+
+    def _is_heard(self, event: live.LiveEvent, *, is_between: bool, is_to_speech: bool) -> bool:
+        """Whether the model shows by ``event`` that it has heard the user."""
+        if isinstance(event, live.UserTranscript):
+            return True
+        # The answer to a text that waited for a connection says nothing of what went with the last.
+        if self._lost.is_any and not is_to_speech:
+            return False
+        is_bare_end = is_between and isinstance(event, live.ModelTurnComplete)
+        return is_bare_end or isinstance(event, _SIGNS_OF_HEARING)
 
     def asks_again(self) -> None:
         """The user was told that he is to: nothing more need be said of what is lost."""

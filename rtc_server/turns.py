@@ -144,6 +144,14 @@ class Turns:
         return self.answers.given is None and self.cut is None and not self._late_complete
 
     @property
+    def is_to_speech(self) -> bool:
+        """What the model says now is to what it heard, and to no text, as far as is known."""
+        given, asked = self.answers.given, self.asked
+        if given is None:
+            return asked.question.text_at is None and asked.prompted_at is None
+        return given.question.text_at is None and given.question.speech_at is not None
+
+    @property
     def has_tools_at_work(self) -> bool:
         """A tool runs for the answer that is being given, or for the one that was cut off."""
         rounds = [one.tools for one in (self.answers.given, self.cut) if one is not None]

@@ -165,3 +165,53 @@ def test_an_answer_that_comes_after_a_loss_was_told_is_none_to_what_was_lost() -
     call.play(200)
     (latency,) = call.sent("latency")
     assert latency.get("response_ms") is None
+
+
+def test_the_answer_to_a_text_that_waited_is_none_to_what_was_said_meanwhile() -> None:
+    """The user spoke to a model that was away, and typed when nobody answered; or a prompt."""
+    for typed in (True, False):
+        call = stage(**LISTENS)
+        call.agent(live.ModelAway())
+        call.wait(1.0)
+        call.user_speaks(800)
+        call.wait(2.0)
+        if typed:
+            call.types("hello")
+        else:
+            call.actions += call.conversation.on_prompt("go on", call.now)
+        call.agent(live.ModelBack())
+        call.wait(0.4)
+        call.speak(400)
+        call.play(200)
+        call.say("Hello.")
+        call.speak(400)
+        call.agent(live.ModelTurnComplete())
+        call.play(800)
+        call.wait(3.0)
+        assert codes(call) == ["speech_not_heard"]
+        assert call.turns() == [(1, False)]
+
+
+def test_a_transcript_is_a_sign_beside_a_text_too() -> None:
+    """It is of what was said, and of nothing else."""
+    call = stage(**LISTENS)
+    call.user_speaks(800)
+    call.types("hello")
+    call.agent(live.ModelAway(), live.ModelBack())
+    call.user_says("what I said")
+    call.wait(8.0)
+    assert codes(call) == []
+
+
+def test_a_model_that_passes_over_a_voice_without_words_is_given_up_at_the_second() -> None:
+    """What a cascade does with a hum."""
+    for passes_over_voice, told in ((False, ["agent_timeout"]), (True, [])):
+        call = stage(owes_signs=True, passes_over_voice=passes_over_voice, answer_timeout_s=10.0)
+        call.user_speaks(800)
+        call.wait(13.0)
+        assert codes(call) == told
+    call.user_speaks(800)
+    call.wait(3.0)
+    call.user_speaks(800)
+    call.wait(13.0)
+    assert codes(call) == ["agent_timeout"]
