@@ -14,7 +14,6 @@ class Stuck(ScriptedConnection):
     """Its ``close()`` returns when the test lets it, and ``receive()`` does not end."""
 
     may_close: asyncio.Event
-    ended = 0
 
     async def close(self) -> None:
         await type(self).may_close.wait()
@@ -24,7 +23,7 @@ def stuck() -> type[Stuck]:
     return type("StuckOnce", (Stuck,), {"may_close": asyncio.Event()})
 
 
-PATIENT = RetryRules(close_s=8.0, hang_up_s=0.05)
+PATIENT = RetryRules(close_s=60.0, hang_up_s=0.05)
 """Who waits for the agent to close waits longer than the test."""
 
 
