@@ -50,9 +50,14 @@ class Turns:
     """A transcript that came ahead of its audio."""
 
     def begin(self, now: float) -> Answer:
-        """The answer that is being given; a new one if there is none."""
+        """The answer that is being given; a new one if there is none.
+
+        Or if the model, while a tool works for that one, turns to what was asked meanwhile.
+        """
         answer = self.answers.given
-        if answer is not None:
+        if answer is not None and answer.tools.running and self.asked.question.is_open:
+            self.out += self.answers.flush(now)
+        elif answer is not None:
             answer.last_output_at = now
             answer.tools.has_returned = False
             answer.said_complete_at = None

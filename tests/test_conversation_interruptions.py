@@ -217,6 +217,27 @@ def test_what_a_model_says_while_the_tool_of_a_cut_answer_works_is_the_next_answ
     assert stage.turns() == [(1, True), (2, False), (3, False)]
 
 
+def test_what_is_asked_aloud_while_a_tool_works_is_answered_in_a_turn_of_its_own(
+    stage: Stage,
+) -> None:
+    """The model says of no interruption: it takes its answer for spoken."""
+    stage.types("look it up")
+    stage.agent(live.ToolCalled("1", "search", {}))
+    stage.user_speaks()
+    stage.user_says("what time is it?")
+    assert stage.turns() == []
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 100
+    stage.agent(live.ToolReturned("1", "search", {}))
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 100
+    assert stage.turns() == [(1, True), (2, False), (3, False)]
+    (latency,) = [one for one in stage.sent("latency") if one["turn"] == 2]
+    assert latency["response_ms"] > 0
+
+
 def test_the_next_answer_comes_after_the_place_where_the_interruption_is_said(stage: Stage) -> None:
     """What was announced ahead is not swallowed twice."""
     stage.speak(1000)

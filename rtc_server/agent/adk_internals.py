@@ -21,6 +21,10 @@ Read in google-adk 2.13.0 and google-genai 2.34.0.
 * ``Gemini._live_api_client`` is the client of live connections, made at its first use.
 * ``Client._api_client._websocket_ssl_ctx`` (google-genai) holds the arguments of
   ``websockets.connect`` for a client that was made already.
+* ``_functions.handle_function_calls_live`` runs the tools that a response asks for; the receive
+  loop (``live/_live_llm_flow.py``) looks it up for each.  What it returns the loop tells, stores
+  and sends; None: the calls go on in the background, as those of ``_live_caller`` do, whose
+  ``_launch_non_blocking_call_live`` says what is then to be done with their result.
 * ``GeminiLlmConnection._gemini_session`` is the client's ``AsyncSession``, whose public
   ``receive()`` awaits ``_receive()`` for every message.
 """
@@ -28,17 +32,21 @@ Read in google-adk 2.13.0 and google-genai 2.34.0.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import cast
+from typing import Any, cast
 
 from google.adk.agents.base_agent import BaseAgent
+from google.adk.agents.invocation_context import InvocationContext
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.agents.loop_agent import LoopAgent
 from google.adk.agents.parallel_agent import ParallelAgent
+from google.adk.events.event import Event
 from google.adk.flows.llm_flows.extensions._agent_transfer import _get_transfer_targets
+from google.adk.flows.llm_flows.tools import _functions
 from google.adk.live import CascadeLive
+from google.adk.live._active_background_tool import ActiveBackgroundTool
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.gemini_llm_connection import GeminiLlmConnection
@@ -54,6 +62,7 @@ from google.genai import types
 from google.genai.live import AsyncSession
 
 __all__ = [
+    "LiveCalls",
     "genai_session",
     "has_live_run",
     "is_told_of_proactivity",
@@ -61,10 +70,19 @@ __all__ = [
     "may_require_confirmation",
     "notice_dead_network",
     "release_tool_threads",
+    "run_beside",
     "sync_tools_on",
     "tap_receive",
     "transfer_targets",
+    "wrap_live_calls",
 ]
+
+LiveCalls = Callable[
+    [InvocationContext, Event, dict[str, BaseTool]], Coroutine[Any, Any, Event | None]
+]
+"""Runs the tools that an event asks for; gives the event of their results."""
+
+_WRAPPED = "_rtc_server_wrapped"
 
 
 def sync_tools_on(executor: Executor) -> AbstractContextManager[None]:
@@ -153,6 +171,58 @@ def tap_receive(
     original = session._receive
     session._receive = receive  # type: ignore[assignment,method-assign]
     return original
+
+
+def wrap_live_calls(
+    around: Callable[
+        [LiveCalls, InvocationContext, Event, dict[str, BaseTool]], Awaitable[Event | None]
+    ],
+) -> None:
+    """Have ``around`` called in place of ADK's, which is its first argument; once a process."""
+    calls: LiveCalls = _functions.handle_function_calls_live
+    if hasattr(calls, _WRAPPED):
+        return
+
+    async def wrapped(
+        invocation_context: InvocationContext,
+        function_call_event: Event,
+        tools_dict: dict[str, BaseTool],
+    ) -> Event | None:
+        return await around(calls, invocation_context, function_call_event, tools_dict)
+
+    setattr(wrapped, _WRAPPED, True)
+    _functions.handle_function_calls_live = wrapped
+
+
+def run_beside(
+    context: InvocationContext, called: Event, calls: asyncio.Task[Event | None]
+) -> None:
+    """Let ``calls`` go on in the background of the run, which tells, stores and sends the result.
+
+    They are cancelled where ADK stops the tools of an agent: at the end of its part in the run.
+    """
+    # Streaming and non-blocking tools of the same response have tasks of their own.
+    known = context._active_background_tools or {}
+    held = {call.id or "": call for call in called.get_function_calls() if call.id not in known}
+
+    async def deliver() -> None:
+        try:
+            event = await calls
+            if event is None:
+                return
+            await context._enqueue_event(event)
+            if context.live_request_queue is not None and event.content is not None:
+                context.live_request_queue.send_content(event.content)
+        finally:
+            for id in held:
+                (context._active_background_tools or {}).pop(id, None)
+
+    task = asyncio.create_task(deliver(), name="tool-calls-beside")
+    task.add_done_callback(lambda _: calls.cancel())  # it may have ended before it began
+    for id, call in held.items():
+        context._add_background_tool(
+            ActiveBackgroundTool(tool_name=call.name or "", function_call_id=id, task=task)
+        )
 
 
 def may_require_confirmation(tool: BaseTool) -> bool:

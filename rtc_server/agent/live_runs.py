@@ -396,6 +396,8 @@ class LiveRuns:
             return
         self._link.proved()
         self._is_proved = True
+        if not adk_event.partial and not adk_event.get_function_calls():
+            self._tools.received()
         if not self._link.models.is_fallback:  # a handle is good for its own model only
             self._resumption.take(adk_event)
         # A workflow passes pieces on through a queue, later than their connection is over.
@@ -524,6 +526,11 @@ class LiveRuns:
         self._is_interrupted_ahead = True
         self._questions.withdraw()
         self._events.tell(ModelInterrupted(ahead=True))
+        self._tools.let_go()
+
+    def spoke_ahead(self) -> None:
+        """The model does not wait for the tool that ADK waits for."""
+        self._tools.let_go()
 
     def urls_read(self, metadata: types.UrlContextMetadata) -> None:
         """The model has read pages of the web."""

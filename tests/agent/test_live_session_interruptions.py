@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 from google.adk.agents.llm_agent import LlmAgent
+from google.adk.tools.tool_context import ToolContext
 
 from rtc_server.agent.live_events import (
     AgentFailed,
     AgentText,
     LiveEvent,
     ModelInterrupted,
+    StateChanged,
     ToolCalled,
+    ToolCancelled,
     ToolReturned,
 )
 
@@ -25,6 +28,7 @@ from .listening import until
 from .scripted_llm import (
     ScriptedConnection,
     ScriptedLlm,
+    echo_text,
     interrupted,
     text_piece,
     tool_call,
@@ -86,32 +90,116 @@ def says(text: str) -> Callable[[LiveEvent], bool]:
     return lambda event: isinstance(event, AgentText | AgentFailed) and text in str(event)
 
 
-async def test_interruption_is_told_at_once_and_again_where_adk_says_it(
+async def test_next_answer_does_not_wait_for_the_tool_of_an_interrupted_one(
     llm: ScriptedLlm, tool: Tool
 ) -> None:
-    """What the model has said meanwhile comes in order, and its tool is answered."""
+    """The interruption is told at once, and by ADK; the tool works on, its result is sent."""
     results: list[Any] = []
 
     async def script(connection: ScriptedConnection) -> None:
         connection.emit(text_piece("Let me see. "), tool_call("look"))
         await tool.started()
-        connection.emit(interrupted(), turn_complete())
+        connection.emit(interrupted(), turn_complete(), text_piece("Yes?"), turn_complete())
         content = await connection.receive_content()
         results.append((content.parts or [])[0].function_response)
         connection.emit(text_piece("A cat."), turn_complete())
 
     llm.scripts = [script]
     async with serve_agent(agent_of(llm, tools=[tool.look])) as server, server.call() as live:
-        seen = await until(live, lambda event: isinstance(event, ModelInterrupted | AgentFailed))
+        seen = await until(live, says("Yes?"))
         tool.release()
         seen += await until(live, says("A cat."))
     assert of(seen) == [
         ToolCalled("call-1", "look", {}),
         ModelInterrupted(ahead=True),
-        ToolReturned("call-1", "look", {"seen": "a cat"}),
         ModelInterrupted(),
+        ToolReturned("call-1", "look", {"seen": "a cat"}),
     ]
     assert results[0].response == {"seen": "a cat"}
+
+
+async def test_interruption_right_behind_a_call_holds_nothing(llm: ScriptedLlm, tool: Tool) -> None:
+    """It is read before ADK has begun with the tool."""
+
+    async def script(connection: ScriptedConnection) -> None:
+        connection.emit(tool_call("look"), interrupted(), text_piece("Yes?"), turn_complete())
+        await connection.receive_content()
+        connection.emit(tool_call("look", "call-2"))
+        await connection.receive_content()
+        connection.emit(text_piece("Two."), turn_complete())
+
+    llm.scripts = [script]
+    async with serve_agent(agent_of(llm, tools=[tool.look])) as server, server.call() as live:
+        seen = await until(live, says("Yes?"))
+        tool.release()
+        seen += await until(live, says("Two."))
+    returned = [one.id for one in seen if isinstance(one, ToolReturned)]
+    assert returned == ["call-1", "call-2"]
+
+
+async def test_model_that_goes_on_speaking_is_heard_while_its_tool_works(
+    llm: ScriptedLlm, tool: Tool
+) -> None:
+    """It does not wait for the result, so ADK does not either; callbacks see it once."""
+    after: list[Any] = []
+
+    async def script(connection: ScriptedConnection) -> None:
+        connection.emit(tool_call("look"))
+        await tool.started()
+        connection.emit(text_piece("One moment."))
+        await connection.receive_content()
+        connection.emit(turn_complete(), text_piece("A cat."), turn_complete())
+
+    def mend(tool: Any, args: Any, tool_context: ToolContext, tool_response: Any) -> Any:
+        after.append(tool_response)
+        tool_context.state["seen"] = True
+        return {"seen": "two cats"}
+
+    llm.scripts = [script]
+    agent = agent_of(llm, tools=[tool.look], after_tool_callback=mend)
+    async with serve_agent(agent) as server, server.call() as live:
+        seen = await until(live, says("One moment."))
+        assert after == []
+        tool.release()
+        seen += await until(live, says("A cat."))
+        session = await server.runtime.sessions.read("user", server.session_id)
+        assert session is not None
+        responses = [one for event in session.events for one in event.get_function_responses()]
+    history = [one.response for one in responses]
+    assert after == [{"seen": "a cat"}]
+    returned = [one.result for one in seen if isinstance(one, ToolReturned)]
+    assert returned == history == [{"seen": "two cats"}]
+    assert [one.delta for one in seen if isinstance(one, StateChanged)] == [{"seen": True}]
+
+
+async def test_tool_that_works_on_is_stopped_with_the_run(llm: ScriptedLlm) -> None:
+    """And the caller is told that nothing comes of it."""
+    tool = slow()
+    cancelled = asyncio.Event()
+
+    async def look() -> dict[str, str]:
+        """Looks."""
+        try:
+            return dict(await tool.look())
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def script(connection: ScriptedConnection) -> None:
+        connection.emit(tool_call("look"))
+        await tool.started()
+        connection.emit(text_piece("One moment."))
+        await connection.receive_text()
+        connection.fail(ConnectionError("gone"))
+
+    llm.scripts = [script, echo_text]
+    async with serve_agent(agent_of(llm, tools=[look])) as server, server.call() as live:
+        await until(live, says("One moment."))
+        live.send_text("go on")
+        seen = await until(live, lambda event: isinstance(event, AgentFailed))
+        assert cancelled.is_set()
+    assert [one.id for one in seen if isinstance(one, ToolCancelled)] == ["call-1"]
+    assert not [one for one in seen if isinstance(one, ToolReturned)]
 
 
 async def test_receive_that_ends_with_each_turn_is_heard_too(llm: ScriptedLlm, tool: Tool) -> None:

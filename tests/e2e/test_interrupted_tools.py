@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from google.adk.models.llm_request import LlmRequest
+from google.genai import types
 
 from tests.agent.scripted_llm import (
     ScriptedConnection,
@@ -19,10 +21,13 @@ from tests.agent.scripted_llm import (
     heard,
     interrupted,
     said,
+    text_of,
+    text_piece,
     tone,
     tool_call,
     turn_complete,
 )
+from tests.agent.tone_cascade import TextLlm, tone_cascade
 from tests.e2e.gemini import of_type
 from tests.e2e.server import Caller, Server
 
@@ -70,10 +75,28 @@ def tool(request: pytest.FixtureRequest) -> Iterator[Tool]:
     made.release()
 
 
+def is_result(content: types.Content) -> bool:
+    return any(part.function_response for part in content.parts or [])
+
+
+def looks_it_up_first(request: LlmRequest) -> list[Any]:
+    """The same for a model of text: it calls its tool, and answers whatever comes then."""
+    last = request.contents[-1]
+    if len(request.contents) == 1:
+        return [tool_call("look")]
+    words = "A cat." if is_result(last) else f"You said: {text_of(last)}"
+    return [text_piece(words), text_piece(words, partial=False)]
+
+
 async def looks_it_up(connection: ScriptedConnection) -> None:
     """Speaks for 10 s and calls its tool; whoever speaks over that is answered at once."""
     await connection.receive_text()
     connection.emit(audio_piece(tone(10.0)), said("Let me see."), tool_call("look"))
+    await answers(connection)
+
+
+async def answers(connection: ScriptedConnection) -> None:
+    """Whatever is said or typed, and the result of its tool."""
     while True:
         one = await connection.hear()
         if isinstance(one, SpeechHeard):
@@ -81,8 +104,9 @@ async def looks_it_up(connection: ScriptedConnection) -> None:
         elif isinstance(one, SpeechEnded):
             connection.emit(heard("Stop", finished=True))
             connection.emit(audio_piece(tone(0.4)), said("Yes?"), turn_complete())
-        else:
-            connection.emit(audio_piece(tone(0.4)), said("A cat."), turn_complete())
+        elif isinstance(one, types.Content):
+            what = "A cat." if is_result(one) else f"You said: {text_of(one)}"
+            connection.emit(audio_piece(tone(0.4)), said(what), turn_complete())
 
 
 def audible(caller: Caller) -> int:
@@ -106,7 +130,52 @@ async def test_speech_over_an_answer_stops_it_at_once_while_its_tool_works(tool:
         client.send({"type": "ping", "t": 1})
         await client.next_message("pong")
         assert audible(caller) - stopped_at <= 1
+        await client.wait_for(lambda: len(of_type(caller, "turn")) == 2)
         assert [one["phase"] for one in of_type(caller, "tool")] == ["call"]
         tool.release()
         await client.wait_for(lambda: len(of_type(caller, "turn")) == 3)
         assert [one["interrupted"] for one in of_type(caller, "turn")] == [True, False, False]
+        assert [one["phase"] for one in of_type(caller, "tool")] == ["call", "result"]
+        assert said_in(caller) == {2: "Yes?", 3: "A cat."}
+
+
+def said_in(caller: Caller) -> dict[int, str]:
+    """The agent's words, turn by turn, of those that were heard to their end."""
+    done = {one["turn"] for one in of_type(caller, "turn") if not one["interrupted"]}
+    told = [one for one in of_type(caller, "transcript") if one["role"] == "agent"]
+    return {one["turn"]: one["text"] for one in told if one["turn"] in done}
+
+
+@pytest.mark.parametrize("how", ["typed", "spoken"])
+@pytest.mark.parametrize("kind", ["scripted", "cascade"])
+async def test_what_is_asked_while_a_tool_works_is_answered_before_it_returns(
+    tool: Tool, kind: str, how: str
+) -> None:
+    """The agent was thinking: its turn ends, and goes on as another when the tool is there."""
+
+    async def only_looks(connection: ScriptedConnection) -> None:
+        await connection.receive_text()
+        connection.emit(tool_call("look"))
+        await answers(connection)
+
+    llm = ScriptedLlm(scripts=[only_looks])
+    model = tone_cascade(TextLlm(answer=looks_it_up_first), 0.4) if kind == "cascade" else None
+    async with (
+        Server.running(llm, tools=[tool.look], model=model) as server,
+        server.call() as caller,
+    ):
+        client = caller.client
+        client.send({"type": "text", "data": "look it up"})
+        await tool.started()
+        if how == "typed":
+            client.send({"type": "text", "data": "wait"})
+        else:
+            await caller.ask_aloud()
+        await client.wait_for(lambda: len(of_type(caller, "turn")) == 2)
+        assert [one["interrupted"] for one in of_type(caller, "turn")] == [True, False]
+        assert [one["phase"] for one in of_type(caller, "tool")] == ["call"]
+        assert of_type(caller, "latency")[0]["response_ms"] > 0
+        tool.release()
+        await client.wait_for(lambda: len(of_type(caller, "turn")) == 3)
+        assert said_in(caller)[3] == "A cat."
+        assert not of_type(caller, "error")

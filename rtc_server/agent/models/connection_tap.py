@@ -16,7 +16,7 @@ from typing import Any
 from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.llm_response import LlmResponse
 
-from .model_tap import MAX_AHEAD, ModelListener
+from .model_tap import MAX_AHEAD, ModelListener, is_spoken
 
 __all__ = ["ResponsesAhead", "tapped_at_the_seam"]
 
@@ -141,9 +141,12 @@ class ResponsesAhead:
         return self._holds_adk and len(self._read_ahead) < MAX_AHEAD
 
     def _look(self, response: LlmResponse, *, ahead: bool) -> None:
-        if ahead and response.interrupted and not self._is_hushed:
-            self._listener.interrupted_ahead()
         content = response.content
+        if ahead and not self._is_hushed:
+            if response.interrupted:
+                self._listener.interrupted_ahead()
+            elif is_spoken(content):
+                self._listener.spoke_ahead()
         if content is not None and any(one.function_call for one in content.parts or ()):
             self._holds_adk = True
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from google.genai import types
     from google.genai.live import AsyncSession
 
-__all__ = ["MAX_AHEAD", "ModelListener", "ReadAhead", "tapped"]
+__all__ = ["MAX_AHEAD", "ModelListener", "ReadAhead", "is_spoken", "tapped"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ class ModelListener(Protocol):
 
     def interrupted_ahead(self) -> None:
         """The user has interrupted the model; ADK will say so once its tool has returned."""
+
+    def spoke_ahead(self) -> None:
+        """The model goes on speaking, although ADK waits for a tool."""
 
     def urls_read(self, metadata: types.UrlContextMetadata) -> None:
         """The model has read pages."""
@@ -152,5 +155,14 @@ class ReadAhead:
             return
         if ahead and content.interrupted:
             self._listener.interrupted_ahead()
+        elif ahead and is_spoken(content.model_turn):
+            self._listener.spoke_ahead()
         if content.url_context_metadata is not None:
             self._listener.urls_read(content.url_context_metadata)
+
+
+def is_spoken(content: types.Content | None) -> bool:
+    """Whether it is for the listener: sound or words."""
+    if content is None:
+        return False
+    return any((one.inline_data or one.text) and not one.thought for one in content.parts or ())

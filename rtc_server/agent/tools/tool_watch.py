@@ -23,6 +23,7 @@ from google.genai import types
 
 from ..live_events import LiveEvent
 from .background_tools import is_streaming
+from .held_calls import HeldCalls
 from .tool_calls import StreamEnd, ToolCalls
 from .tool_coroutines import in_threads, never_suspends
 from .tool_limits import ToolRun, ToolTakenBack
@@ -58,6 +59,7 @@ class ToolWatch:
         self._runs: dict[str, ToolRun] = {}
         self._streams: dict[str, asyncio.Task[Any]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._held = HeldCalls(self.abandoned)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -65,7 +67,8 @@ class ToolWatch:
         self._loop = asyncio.get_running_loop()
         token = _watch.set(self)
         try:
-            yield
+            with self._held.holding():
+                yield
         finally:
             _watch.reset(token)
 
@@ -78,6 +81,14 @@ class ToolWatch:
                 self._runs[id].take_back()
             elif id in self._streams:
                 self._streams[id].cancel()
+
+    def let_go(self) -> None:
+        """ADK is to wait no longer for the tools at work, which go on."""
+        self._held.let_go()
+
+    def received(self) -> None:
+        """ADK receives again."""
+        self._held.received()
 
     def abandoned(self, id: str) -> None:
         """Nothing will answer this call, whose task is gone."""

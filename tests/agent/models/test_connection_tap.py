@@ -11,7 +11,7 @@ from google.adk.models.base_llm_connection import BaseLlmConnection
 from google.adk.models.llm_response import LlmResponse
 
 from rtc_server.agent.models.connection_tap import tapped_at_the_seam
-from tests.agent.scripted_llm import interrupted, text_piece, tool_call, turn_complete
+from tests.agent.scripted_llm import audio_piece, interrupted, text_piece, tool_call, turn_complete
 from tests.waiting import until
 
 SPEECH = text_piece("a")
@@ -67,6 +67,9 @@ class Heard:
     def interrupted_ahead(self) -> None:
         self.told.append("interrupted")
 
+    def spoke_ahead(self) -> None:
+        self.told.append("spoke")
+
     def tool_calls_cancelled(self, ids: Sequence[str]) -> None:
         raise AssertionError("no response has that")
 
@@ -106,9 +109,31 @@ async def test_interruption_is_heard_while_nobody_asks(
         received = connection.receive()
         await anext(received)
         connection.put(SPEECH, INTERRUPTED, COMPLETE)
-        await until(lambda: heard.told == ["interrupted"])
+        await until(lambda: heard.told == ["spoke", "interrupted"])
         assert [await anext(received) for _ in range(3)] == [SPEECH, INTERRUPTED, COMPLETE]
-    assert heard.told == ["interrupted"]
+    assert heard.told == ["spoke", "interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("response", "told"),
+    [
+        (SPEECH, ["spoke"]),
+        (audio_piece(b"\0\0"), ["spoke"]),
+        (text_piece("hm", thought=True), []),
+        (CALL, []),
+        (COMPLETE, []),
+    ],
+)
+async def test_only_what_is_for_the_listener_is_speech(
+    connection: Connection, heard: Heard, response: LlmResponse, told: list[str]
+) -> None:
+    """A model that thinks, or calls another tool, may wait for the first all the same."""
+    connection.put(CALL, response)
+    async with tapped_at_the_seam(connection, heard):
+        await anext(connection.receive())
+        await until(connection.responses.empty)
+        await asyncio.sleep(0)
+    assert heard.told == told
 
 
 async def test_interruption_that_is_waited_for_is_not_told_ahead(

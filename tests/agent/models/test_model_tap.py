@@ -52,6 +52,9 @@ class Heard:
     def interrupted_ahead(self) -> None:
         self.told.append("interrupted")
 
+    def spoke_ahead(self) -> None:
+        self.told.append("spoke")
+
     def urls_read(self, metadata: types.UrlContextMetadata) -> None:
         self.told.append(metadata)
 
@@ -101,7 +104,7 @@ async def test_interruption_is_heard_while_nobody_asks(wire: Wire, heard: Heard)
     wire.put(call())
     await ahead.receive()
     wire.put(SPEECH, INTERRUPTED, COMPLETE)
-    await until(lambda: heard.told == ["interrupted"])
+    await until(lambda: heard.told == ["spoke", "interrupted"])
     assert [await ahead.receive() for _ in range(3)] == [SPEECH, INTERRUPTED, COMPLETE]
     await ahead.close()
 
