@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.adk.live import CascadeLive, IngressEvent, LiveIngress
 from google.genai import types
@@ -287,3 +288,40 @@ async def test_a_proactive_model_without_transcripts_may_be_silent(
         await asyncio.sleep(3.5)  # a pause of 2 s, and the watchdog's time
         assert of_type(caller, "error") == []
         assert api.attempts == 1
+
+
+@pytest.mark.parametrize("kind", ["steady noise", "cough", "muted"])
+async def test_a_reconnect_after_what_was_no_question_is_not_told(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model made nothing of it; nor do we."""
+    async with (
+        gemini_server(tmp_path, monkeypatch, days=(DEAF, Day()), pace=QUICK, settings=SETTINGS) as (
+            server,
+            api,
+        ),
+        server.call() as caller,
+    ):
+        microphone = caller.client.microphone
+        if kind == "steady noise":
+            rng = np.random.default_rng(1)
+            microphone.say((300 * rng.standard_normal(6 * 48_000)).astype("<i2").tobytes())
+            await asyncio.sleep(2.0)  # its beginning might be a word
+        await ask(caller, "I am Ada")
+        await until(lambda: bool(api.done))
+        if kind == "steady noise":
+            await asyncio.sleep(1.0)
+        elif kind == "cough":
+            microphone.tone(300, 0.3)
+        else:
+            caller.client.send({"type": "mute", "muted": True})
+            caller.client.send({"type": "ping", "t": 1})
+            await caller.client.next_message("pong")
+            microphone.tone(440, 1.0)
+        await caller.client.wait_for(lambda: kind == "steady noise" or microphone.is_silent)
+        await api.connections[0].suffer(GoAway(0.2))
+        await until(lambda: api.taken == 2)
+        await asyncio.sleep(3.0)  # longer than it takes to be told
+        assert errors(caller) == []
+        told = await ask(caller, "What did I say?")
+        assert "I am Ada" in answers(caller)[told["turn"]]
