@@ -6,7 +6,7 @@ that one is over or was interrupted.  What is decided here is told in messages, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .absence import Absence
 from .actions import Action
@@ -48,6 +48,9 @@ class Turns:
 
     _held_transcript: live.AgentTranscript | None = None
     """A transcript that came ahead of its audio."""
+
+    _at_work: set[str] = field(default_factory=set)
+    """The ids of the tools that have been called and have not answered."""
 
     def begin(self, now: float) -> Answer:
         """The answer that is being given; a new one if there is none.
@@ -158,9 +161,8 @@ class Turns:
 
     @property
     def has_tools_at_work(self) -> bool:
-        """A tool runs for the answer that is being given, or for the one that was cut off."""
-        rounds = [one.tools for one in (self.answers.given, self.cut) if one is not None]
-        return any(one.running for one in rounds)
+        """A tool that was called works, also where its answer was cut off long ago."""
+        return bool(self._at_work)
 
     # ------------------------------------------------------------------
     # What the model says and does
@@ -242,12 +244,15 @@ class Turns:
                 served = self.begin(now) if self.cut is None else self.cut
                 if not event.long_running:
                     served.tools.running.add(event.id)
+                    self._at_work.add(event.id)
             case live.ToolReturned():
+                self._at_work.discard(event.id)
                 for one in rounds:
                     one.give_back(event.id)
                 if given is not None:
                     given.last_output_at = now
             case live.ToolCancelled():
+                self._at_work.discard(event.id)
                 for one in rounds:
                     one.running.discard(event.id)
 

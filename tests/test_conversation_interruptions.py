@@ -238,6 +238,22 @@ def test_what_is_asked_aloud_while_a_tool_works_is_answered_in_a_turn_of_its_own
     assert latency["response_ms"] > 0
 
 
+def test_a_tool_that_works_on_keeps_the_agent_at_work(stage: Stage) -> None:
+    """Its answer was interrupted, and the next one is over: the call is not idle."""
+    stage.speak(500)
+    stage.agent(live.ToolCalled("1", "search", {}))
+    stage.play(100)
+    stage.agent(live.ModelInterrupted(ahead=True), live.ModelInterrupted())
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    stage.play(200)
+    stage.wait(10)
+    assert stage.states()[-1] == "listening"
+    assert stage.conversation.is_at_work
+    stage.agent(live.ToolReturned("1", "search", {}))
+    assert not stage.conversation.is_at_work
+
+
 def test_the_next_answer_comes_after_the_place_where_the_interruption_is_said(stage: Stage) -> None:
     """What was announced ahead is not swallowed twice."""
     stage.speak(1000)
