@@ -468,6 +468,10 @@ class LiveRuns:
 
     async def connecting(self, request: LlmRequest, model: BaseLlm) -> BaseLlm:
         """ADK opens a connection; one that it reopens by itself is told of and paced."""
+        if self._watch.is_cancelled:
+            # ADK forgets that it was cancelled where its sender has died of the connection (2.13,
+            # ``_live_llm_flow``): it would go on, and take what is meant for the next run.
+            raise asyncio.CancelledError
         self.connects += 1
         equip(request, self._questions)
         if not any(request is one for one in self._requests):

@@ -42,11 +42,17 @@ class RunWatch:
         self._log = log
         self._run: asyncio.Task[None] | None = None
         self._ended_by: Exception | None = None
+        self._is_cancelled = False
 
     @property
     def is_ending(self) -> bool:
         """Whether the run was told to end; what it still says is of no interest."""
         return self._ended_by is not None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run that goes on, or was last, was cancelled, for whatever reason."""
+        return self.is_ending or self._is_cancelled
 
     def end(self, why: Exception) -> None:
         """End the run that goes on; :meth:`run` then returns ``why``."""
@@ -57,6 +63,7 @@ class RunWatch:
 
     async def run(self, serve: Callable[[], Coroutine[None, None, None]]) -> BaseException | None:
         """One run; returns what it raised, None if it just ended."""
+        self._is_cancelled = False
         run = self._run = asyncio.create_task(serve(), name="agent-run")
         run.add_done_callback(_read)  # it may end by itself while it is given up
         deaf: BaseException | None = None
@@ -87,6 +94,7 @@ class RunWatch:
         """Cancel the run, whose generator then closes itself; bounded in time."""
         if run.done():
             return
+        self._is_cancelled = True
         run.cancel()
         await asyncio.wait({run}, timeout=self._retry.close_s)
         if not run.done():

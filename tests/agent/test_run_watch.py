@@ -91,3 +91,30 @@ async def test_run_that_raises_late_is_read(unread: list[str]) -> None:
     del run, watch
     gc.collect()
     assert unread == []
+
+
+async def test_run_that_is_given_up_is_known_to_be_cancelled_until_the_next_begins() -> None:
+    """It must not connect to a model once more while it ends."""
+    watch = watch_of()
+    seen: list[bool] = []
+
+    async def end_slowly() -> None:
+        seen.append(watch.is_cancelled)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(watch.is_cancelled)
+
+    run = asyncio.create_task(watch.run(end_slowly))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    run.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await run
+    assert seen == [False, True]
+
+    async def end_at_once() -> None:
+        seen.append(watch.is_cancelled)
+
+    await watch.run(end_at_once)
+    assert seen[2:] == [False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rtc_server.settings import Settings
 from tests.e2e.gemini import MODELS, answers, ask, gemini_server, of_type
 from tests.e2e.server import Caller
 from tests.gemini.live_model import Moment, Pace
-from tests.gemini.misbehaviour import BROKEN_JSON, Abort, Day, at
+from tests.gemini.misbehaviour import BROKEN_JSON, Abort, Day, EmptyHandle, at
 
 # ADK still uses it for typed text; as an error it kills ADK's sender.
 pytestmark = pytest.mark.filterwarnings("ignore:The `session.send` method is deprecated")
@@ -114,3 +115,41 @@ async def test_a_question_that_is_lost_twice_is_not_asked_a_third_time(
         turn = await ask(caller, "hello")
         assert (turn["turn"], answers(caller)[3]) == (3, "You said: hello")
         assert api.taken == 3
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+async def test_a_question_for_which_a_tool_ran_is_not_asked_again_by_the_history_either(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ADK leaves out a call that has not returned: the history would end with the question."""
+    runs = 0
+
+    async def transfer_money() -> dict[str, str]:
+        """Moves it."""
+        nonlocal runs
+        runs += 1
+        await asyncio.Event().wait()
+        return {}
+
+    days = [Day(at(Moment.TOOL, EmptyHandle()), at(Moment.TOOL, Abort())), Day()]
+    async with (
+        gemini_server(
+            tmp_path,
+            monkeypatch,
+            model=model,
+            days=days,
+            pace=QUICK,
+            settings=SETTINGS,
+            tools=[transfer_money],
+        ) as (server, api),
+        server.call() as caller,
+    ):
+        lost = await ask(caller, "use transfer_money")
+        assert (lost["turn"], lost["interrupted"]) == (1, True)
+        error = await caller.client.next_message("error")
+        assert error["message"].endswith("Please ask again.")
+        turn = await ask(caller, "hello")
+        assert (turn["turn"], answers(caller)[2]) == (2, "You said: hello")
+        assert runs == 1
+        assert [one["phase"] for one in of_type(caller, "tool")] == ["call", "cancelled"]
+        assert api.taken == 2

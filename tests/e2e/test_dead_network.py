@@ -1,4 +1,4 @@
-"""A network to the model that dies without a word, with the pings that the server sets itself."""
+"""A network to the model that dies without a word, and a connection that dies under a tool."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from rtc_server.agent.models.agent_models import PING
 from rtc_server.settings import Settings
-from tests.e2e.gemini import answers, ask, gemini_server
+from tests.e2e.gemini import answers, ask, gemini_server, of_type
 from tests.e2e.server import Caller
 from tests.gemini.live_model import Moment, Pace
-from tests.gemini.misbehaviour import Day, StopReading, at
+from tests.gemini.misbehaviour import Abort, Close, Day, Deed, StopReading, at
 from tests.gemini.server import Served
 from tests.waiting import until
 
@@ -79,3 +79,32 @@ async def test_a_network_that_dies_is_told_within_5_s_at_any_phase_of_the_pings(
         # Else the phases were missed, and the longest wait was not seen.
         assert min(waited_s[0], waited_s[2]) > max(waited_s[1], waited_s[3])
         assert api.taken == 2 * len(kinds)
+
+
+@pytest.mark.parametrize("deed", [Abort(), Close(1012)], ids=["drop", "close 1012"])
+async def test_a_connection_that_goes_while_a_tool_works_leaves_no_run_behind(
+    deed: Deed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ADK, cancelled, would connect once more, and take half of what is meant for the next run."""
+
+    async def work() -> dict[str, str]:
+        """Works for ever."""
+        await asyncio.Event().wait()
+        return {}
+
+    days = [Day(at(Moment.TOOL, deed)), Day()]
+    async with (
+        gemini_server(
+            tmp_path, monkeypatch, days=days, pace=QUICK, settings=Settings(port=0), tools=[work]
+        ) as (server, api),
+        server.call() as caller,
+    ):
+        lost = await ask(caller, "use work")
+        assert (lost["turn"], lost["interrupted"]) == (1, True)
+        error = await caller.client.next_message("error")
+        assert error["retryable"]
+        assert [one["phase"] for one in of_type(caller, "tool")] == ["call", "cancelled"]
+        turn = await ask(caller, "hello")
+        assert (turn["turn"], answers(caller)[2]) == (2, "You said: hello")
+        assert of_type(caller, "error") == [error]
+        assert api.taken == 2

@@ -15,7 +15,7 @@ from google.adk.sessions.session import Session
 from google.genai import types
 
 from ...errors import AgentUnreachable, BadRequest
-from .stored_events import has_words
+from .stored_events import told_to_models
 from .written_behind_sessions import WrittenBehindSessions
 
 __all__ = ["SessionStore", "StoredSession"]
@@ -115,13 +115,15 @@ class SessionStore:
         A live model is given the history when it connects, and would answer a last turn
         of the user that nobody waits for any more.  Errors of the service are raised.
         """
-        spoken = [event for event in session.events if has_words(event)]
+        spoken = told_to_models(session.events)
         if not spoken or not _is_users(spoken[-1]):
             return
         await self.service.append_event(
             session,
             Event(
-                author=next((e.author for e in reversed(spoken) if e.author != "user"), agent_name),
+                author=next(
+                    (e.author for e in reversed(session.events) if e.author != "user"), agent_name
+                ),
                 invocation_id=spoken[-1].invocation_id,
                 content=types.Content(role="model", parts=[types.Part(text=CUT_OFF)]),
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.adk.events.event import Event
@@ -10,7 +11,7 @@ from google.genai import types
 
 from ... import json_values
 
-__all__ = ["as_stored", "has_words", "is_worth_a_row", "tell_speech_as_text"]
+__all__ = ["as_stored", "has_words", "is_worth_a_row", "tell_speech_as_text", "told_to_models"]
 
 _OF_NO_WORTH = frozenset(
     {
@@ -76,6 +77,29 @@ def has_words(event: Event) -> bool:
         return True
     transcripts = (event.input_transcription, event.output_transcription)
     return any(one is not None and one.text for one in transcripts)
+
+
+def told_to_models(events: Sequence[Event]) -> list[Event]:
+    """Those that ADK makes the history of a connection of.
+
+    It leaves out thoughts, and calls of tools that have not returned (2.13, ``_contents`` and
+    ``_rearranger``).
+    """
+    returned = {one.id for event in events for one in event.get_function_responses()}
+    awaited = {id for event in events for id in event.long_running_tool_ids or ()}
+
+    def is_told(part: types.Part) -> bool:
+        call = part.function_call
+        if call is not None:
+            return not call.id or call.id in returned or call.id in awaited
+        return bool(part.function_response or not part.thought)
+
+    return [
+        event
+        for event in events
+        if has_words(event)
+        and (event.content is None or any(is_told(one) for one in event.content.parts or ()))
+    ]
 
 
 def tell_speech_as_text(session: Session) -> None:

@@ -149,3 +149,34 @@ async def test_a_spoken_question_that_nobody_answered_is_closed_as_a_typed_one()
         "user: and?",
         f"agent: {CUT_OFF}",
     ]
+
+
+def of_parts(*parts: types.Part, role: str = "model", **more: Any) -> Event:
+    content = types.Content(role=role, parts=list(parts))
+    return Event(author="agent", invocation_id="run", content=content, **more)
+
+
+CALL = types.Part(function_call=types.FunctionCall(id="1", name="act", args={}))
+RESULT = types.Part(function_response=types.FunctionResponse(id="1", name="act", response={}))
+THOUGHT = types.Part(text="Hm.", thought=True)
+
+
+@pytest.mark.parametrize("part", [CALL, THOUGHT], ids=["a call", "a thought"])
+async def test_a_question_is_open_whose_answer_was_but_what_adk_leaves_out_of_the_history(
+    part: types.Part,
+) -> None:
+    """A tool that has not returned, or a thought: a model would answer once more."""
+    closed = await history_after_closing(spoken("Do it."), of_parts(part))
+    assert closed[-1] == f"agent: {CUT_OFF}"
+
+
+async def test_a_question_is_answered_by_a_tool_that_goes_on() -> None:
+    """A long-running one is in the history although it has not returned."""
+    working = of_parts(CALL, long_running_tool_ids={"1"})
+    assert len(await history_after_closing(spoken("Do it."), working)) == 2
+
+
+async def test_a_result_that_the_model_has_not_spoken_of_is_an_open_question() -> None:
+    result = of_parts(RESULT, role="user")  # as ADK has it
+    closed = await history_after_closing(spoken("Do it."), of_parts(CALL), result)
+    assert closed[-1] == f"agent: {CUT_OFF}"
