@@ -64,8 +64,12 @@ MOST_MB_A_MINUTE = 2.0
 """From the end of the first round to that of the last, each without a call, beyond what sessions
 in memory add by nature: a leak of 5 kB a turn is found."""
 
+MOST_OBJECTS_A_MINUTE = 500.0
+"""Likewise, of those that hang on no session.  Some are made once, when they are first needed, or
+belong to connections that are closing; one that is left by each turn of fifty callers is found."""
+
 LEAST_MINUTES = 3.0
-"""Between those; a shorter run says nothing of megabytes a minute."""
+"""Between those; a shorter run says nothing of what grows in a minute."""
 
 ROUNDS = 3
 """The run is cut into so many parts; between them all hang up, and the server is weighed."""
@@ -137,12 +141,38 @@ def _most_probes(seconds: float, rules: BreakerRules) -> int:
     return probes
 
 
-def growth(weights: Sequence[Weight]) -> tuple[float, float]:
-    """MB a minute from the first weight to the last, and how much of it is history."""
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """In a minute."""
+
+    mb: float
+    history_mb: float
+    """Of these, in sessions."""
+    objects: float
+    """That hang on no session."""
+
+    @property
+    def broken(self) -> list[str]:
+        """What is too much."""
+        broken = []
+        if self.mb - self.history_mb > MOST_MB_A_MINUTE:
+            broken.append(
+                f"memory grows by {self.mb:.1f} MB a minute, {self.history_mb:.1f} of it history"
+            )
+        if self.objects > MOST_OBJECTS_A_MINUTE:
+            broken.append(f"{self.objects:.0f} objects a minute are left that are no history")
+        return broken
+
+
+def growth(weights: Sequence[Weight]) -> Growth:
+    """From the first weight to the last."""
     first, last = weights[0], weights[-1]
     minutes = (last.at - first.at) / 60
-    history_mb = last.events_mb - first.events_mb
-    return (last.resident_mb - first.resident_mb) / minutes, history_mb / minutes
+    return Growth(
+        mb=(last.resident_mb - first.resident_mb) / minutes,
+        history_mb=(last.events_mb - first.events_mb) / minutes,
+        objects=(last.objects - first.objects) / minutes,
+    )
 
 
 # Processes ---------------------------------------------------------------------
@@ -331,16 +361,17 @@ def judge(run: Run) -> tuple[dict[str, Any], list[str]]:
         broken.append(f"{figures['descriptors_left']} descriptors are left")
     if figures["threads_left"] > MOST_THREADS:
         broken.append(f"{figures['threads_left']} threads are left")
-    mb, history_mb = growth(run.weights)
+    grown = growth(run.weights)
     figures |= {
-        "mb_a_minute": round(mb, 2),
-        "history_mb_a_minute": round(history_mb, 2),
+        "mb_a_minute": round(grown.mb, 2),
+        "history_mb_a_minute": round(grown.history_mb, 2),
+        "objects_a_minute": round(grown.objects, 1),
         "most_resident_mb": round(max(one.resident_mb for one in run.prints), 1),
         "waited_for_a_processor": {name: round(one, 3) for name, one in run.waited.items()},
     }
     minutes = (run.weights[-1].at - run.weights[0].at) / 60
-    if minutes >= LEAST_MINUTES and mb - history_mb > MOST_MB_A_MINUTE:
-        broken.append(f"memory grows by {mb:.1f} MB a minute, {history_mb:.1f} of it history")
+    if minutes >= LEAST_MINUTES:
+        broken += grown.broken
     return figures, broken
 
 

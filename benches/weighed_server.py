@@ -21,12 +21,13 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from google.adk.events.event import Event
+from google.adk.sessions.session import Session
 
 from rtc_server.cli import main
 
 from .process_usage import usage_of
 
-__all__ = ["Weight", "held_bytes", "weigh"]
+__all__ = ["Weight", "held", "weigh"]
 
 _TIMEOUT_S = 30.0
 
@@ -43,7 +44,9 @@ class Weight:
     events: int
     """Of ADK, in the histories of all sessions."""
     events_mb: float
-    """What these hold, by the sizes of all objects that hang on them."""
+    """What the sessions and these hold, by the sizes of all objects that hang on them."""
+    objects: int
+    """That hang on no session and can hold others: memory has noise, these have none."""
 
 
 def weigh(pid: int, file: Path) -> Weight:
@@ -63,26 +66,32 @@ def _weigh_this(file: Path) -> None:
         gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     mb = usage_of(os.getpid()).resident_bytes / 2**20
-    events = [one for one in gc.get_objects() if type(one) is Event]
-    weight = Weight(time.monotonic(), mb, len(events), held_bytes(events) / 2**20)
+    objects = gc.get_objects()
+    events = [one for one in objects if type(one) is Event]
+    history = held([*events, *(one for one in objects if type(one) is Session)])
+    weight = Weight(
+        time.monotonic(),
+        mb,
+        len(events),
+        sum(history.values()) / 2**20,
+        sum(id(one) not in history for one in objects),
+    )
     written = file.with_suffix(".new")
     written.write_text(json.dumps(asdict(weight)))
     written.rename(file)
 
 
-def held_bytes(roots: Iterable[object]) -> int:
-    """The size of these objects and of all that hangs on them, each once; no code, no classes."""
-    seen: set[int] = set()
+def held(roots: Iterable[object]) -> dict[int, int]:
+    """The bytes of these objects and of all that hangs on them, by id; no code, no classes."""
+    found: dict[int, int] = {}
     todo = list(roots)
-    total = 0
     while todo:
         one = todo.pop()
-        if id(one) in seen or isinstance(one, _CODE):
+        if id(one) in found or isinstance(one, _CODE):
             continue
-        seen.add(id(one))
-        total += -(-sys.getsizeof(one) // _GRAIN_BYTES) * _GRAIN_BYTES
+        found[id(one)] = -(-sys.getsizeof(one) // _GRAIN_BYTES) * _GRAIN_BYTES
         todo.extend(gc.get_referents(one))
-    return total
+    return found
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 from benches.bad_day_callers import OPEN_S, question, silence
 from benches.bad_days import (
+    Growth,
     broken_by_outages,
     broken_by_reconnects,
     growth,
@@ -16,7 +17,7 @@ from benches.bad_days import (
     most_in_outages,
 )
 from benches.call_account import WORD_S, CallAccount, Outcome
-from benches.weighed_server import Weight, held_bytes
+from benches.weighed_server import Weight, held
 from rtc_server.agent.models.circuit_breaker import BreakerRules
 from rtc_server.lost_speech import LostSpeech
 from rtc_server.media.opus import OpusDecoder
@@ -221,15 +222,27 @@ def test_a_model_that_is_known_to_be_away_is_only_probed() -> None:
 
 def test_growth_is_that_of_weights_and_what_events_hold_is_history() -> None:
     weights = [
-        Weight(0.0, 100.0, 0, 1.0),
-        Weight(60.0, 150.0, 500, 2.0),
-        Weight(120.0, 110.0, 1000, 3.0),
+        Weight(0.0, 100.0, 0, 1.0, 50_000),
+        Weight(60.0, 150.0, 500, 2.0, 50_100),
+        Weight(120.0, 110.0, 1000, 3.0, 50_020),
     ]
-    assert growth(weights) == (5.0, 1.0)
+    assert growth(weights) == Growth(mb=5.0, history_mb=1.0, objects=10.0)
+
+
+@pytest.mark.parametrize(
+    ("grown", "broken"),
+    [
+        (Growth(mb=5.9, history_mb=4.0, objects=490.0), 0),
+        (Growth(mb=6.1, history_mb=4.0, objects=490.0), 1),
+        (Growth(mb=5.9, history_mb=4.0, objects=510.0), 1),
+    ],
+)
+def test_what_grows_and_is_no_history_is_a_leak(grown: Growth, broken: int) -> None:
+    assert len(grown.broken) == broken
 
 
 def test_what_hangs_on_an_object_is_weighed_once() -> None:
     """Lists in two places, and no class."""
     shared = [bytes(100_000)]
-    assert 100_000 <= held_bytes([{"a": shared}, {"b": shared}]) < 102_000
-    assert held_bytes([dict, held_bytes]) == 0
+    assert 100_000 <= sum(held([{"a": shared}, {"b": shared}]).values()) < 102_000
+    assert not held([dict, held])
