@@ -160,6 +160,34 @@ async def test_reconnect_that_is_refused_or_forgotten_is_tried_anew(serve: Serve
     assert with_handle[:3] == [False, True, False]
 
 
+async def test_handle_that_the_model_never_takes_is_given_up(serve: Serve) -> None:
+    """Whatever it says of it; ADK tries it some times more."""
+    days = (Day(at(Moment.ANSWERED, Abort())), Day(at(Moment.SETUP, RefuseHandle(1011))))
+    async with serve(*days, retry=replace(FAST, patience_s=2.0)) as (server, api):
+        async with server.call("audio") as live:
+            for words in ("one", "two"):
+                live.send_text(words)
+                assert said(await until(live, ModelTurnComplete)) == f"You said: {words}"
+        with_handle = [one.setup.handle is not None for one in api.connections if one.setup]
+    assert with_handle[0] is with_handle[-1] is False
+    assert all(with_handle[1:-1])
+    assert with_handle[1:-1]
+
+
+async def test_handle_that_is_not_known_any_more_says_nothing_of_the_model(serve: Serve) -> None:
+    """It does not count as down for that, though one failure would be enough."""
+    days = (Day(at(Moment.ANSWERED, Abort())), Day(at(Moment.SETUP, RefuseHandle())))
+    rules = BreakerRules(failures=1, calls=1, first_pause_s=60.0)
+    patient = replace(FAST, patience_s=2.0)
+    async with (
+        serve(*days, retry=patient, breaker=rules) as (server, _),
+        server.call("audio") as live,
+    ):
+        for words in ("one", "two"):
+            live.send_text(words)
+            assert said(await until(live, ModelTurnComplete)) == f"You said: {words}"
+
+
 async def test_model_that_accepts_and_crashes_ends_the_call_after_some_time(serve: Serve) -> None:
     """ADK alone would redial a hundred times a second, for ever."""
     rules = replace(FAST, patience_s=1.0, first_delay_s=0.1, max_delay_s=0.1)
