@@ -152,6 +152,36 @@ async def test_sequence_of_agents_goes_on_and_begins_again() -> None:
     assert [seen[at + 1] for at in ends if at + 1 < len(seen)][:1] == [ModelTurnComplete()]
 
 
+async def test_sequence_that_begins_again_does_not_go_on_with_the_session_of_its_last_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's session is that of one agent; the first is told the history."""
+    third = asyncio.Event()
+
+    async def finish(connection: Connection) -> None:
+        await connection.accept()
+        await connection.handle(f"of-connection-{len(connections)}")
+        if len(connections) == 3:
+            third.set()
+            return
+        call = {"id": "1", "name": "task_completed", "args": {}}
+        await connection.send({"toolCall": {"functionCalls": [call]}})
+
+    async with gemini_stand_in([finish], tmp_path, monkeypatch) as connections:
+        models = [Gemini(model=MODEL) for _ in range(2)]
+        agents: list[Any] = [
+            LlmAgent(name=name, model=model)
+            for name, model in zip(("one", "two"), models, strict=True)
+        ]
+        root = SequentialAgent(name="root", sub_agents=agents)
+        async with serve_agent(root) as server, server.call("audio"):
+            await third.wait()
+        for model in models:
+            await model.api_client.aio.aclose()
+            await model._live_api_client.aio.aclose()
+    assert ["of-connection" in str(one.setup) for one in connections] == [False] * 3
+
+
 async def test_workflow_of_agents_goes_on_and_begins_again() -> None:
     """A node of it is an agent with a task; its models are observed like an agent's."""
     models = [worker(name, "finish_task", result="x") for name in ("one", "two")]
