@@ -13,19 +13,18 @@ from tests.gemini.live_model import Pace
 # ADK still uses it for typed text; as an error it kills ADK's sender.
 pytestmark = pytest.mark.filterwarnings("ignore:The `session.send` method is deprecated")
 
-both_dialects = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-
 SPOKEN = Pace(word_s=0.06)
 
 
-@both_dialects
 async def test_text_waits_until_the_answer_has_been_heard_where_it_queues(
-    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each text has an answer of its own, in order, and none is cut off; so aloud as typed."""
     settings = Settings(port=0, text_during_speech="queue")
     async with (
-        gemini_server(tmp_path, monkeypatch, model=model, settings=settings, pace=SPOKEN) as (
+        gemini_server(
+            tmp_path, monkeypatch, model=MODELS["3.x"], settings=settings, pace=SPOKEN
+        ) as (
             server,
             api,
         ),
@@ -56,14 +55,13 @@ async def test_text_waits_until_the_answer_has_been_heard_where_it_queues(
         )
 
 
-@both_dialects
 async def test_text_that_waits_is_answered_although_the_answer_before_is_lost(
-    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It never was with that model, and so is not lost with it."""
     settings = Settings(port=0, text_during_speech="queue")
     async with (
-        gemini_server(tmp_path, monkeypatch, model=model, settings=settings) as (server, api),
+        gemini_server(tmp_path, monkeypatch, settings=settings) as (server, api),
         server.call() as caller,
     ):
         client = caller.client
@@ -79,13 +77,12 @@ async def test_text_that_waits_is_answered_although_the_answer_before_is_lost(
         assert len(of_type(caller, "error")) == 1
 
 
-@both_dialects
 async def test_text_interrupts_the_answer_where_it_does_not_queue(
-    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The default."""
     async with (
-        gemini_server(tmp_path, monkeypatch, model=model) as (server, _),
+        gemini_server(tmp_path, monkeypatch) as (server, _),
         server.call() as caller,
     ):
         client = caller.client
