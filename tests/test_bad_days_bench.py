@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from benches.bad_day_callers import OPEN_S, question, silence
+from benches.bad_day_callers import OPEN_S, Report, question, silence
 from benches.bad_days import (
+    Footprint,
     Growth,
+    Run,
     broken_by_outages,
     broken_by_reconnects,
     growth,
+    judge,
     most_in,
     most_in_outages,
 )
@@ -218,6 +222,55 @@ def test_a_model_that_is_known_to_be_away_is_only_probed() -> None:
     assert broken_by_outages([*first_half, *probes], outages, rules) == []
     assert len(broken_by_outages([*first_half, *probes, 15.9], outages, rules)) == 1
     assert broken_by_outages([], [], rules) == []
+
+
+def seen(**changes: Any) -> Run:
+    """What was seen of a run in which no promise was broken."""
+    report = Report(
+        calls=1,
+        refused=0,
+        turns=1,
+        outcomes={"answered": 1},
+        errors={},
+        ends={},
+        unasked=0,
+        worst_lateness_s=0.0,
+        late_share=0.0,
+        longest_silence_s=1.0,
+        silences_s=(1.0, 1.0),
+        broken=[],
+        stories=[],
+    )
+    quiet = Footprint(0.0, 100.0, 4, 50, 0)
+    run = Run(
+        report=report,
+        prints=[quiet],
+        weights=[Weight(0.0, 100.0, 0, 1.0, 5_000), Weight(240.0, 101.0, 9, 1.5, 5_100)],
+        waited={},
+        before=quiet,
+        after=quiet,
+        stand_in={"attempted_at": [1.0], "refused_at": [], "outages": [[10.0, 6.0]]},
+    )
+    return replace(run, **changes)
+
+
+STORM = [13.0 + n / 10 for n in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({}, 0),
+        ({"stand_in": {"attempted_at": [], "refused_at": STORM, "outages": [[10.0, 6.0]]}}, 1),
+        ({"stand_in": {"attempted_at": [], "refused_at": STORM, "outages": []}}, 0),
+        ({"stand_in": {"attempted_at": [], "refused_at": [1.0] * 51, "outages": []}}, 1),
+        ({"after": Footprint(0.0, 100.0, 4, 90, 0)}, 1),
+        ({"after": Footprint(0.0, 100.0, 44, 50, 0)}, 1),
+        ({"weights": [Weight(0.0, 1.0, 0, 1.0, 0), Weight(240.0, 1.0, 0, 1.0, 9_000)]}, 1),
+    ],
+)
+def test_a_run_is_judged_by_all_that_was_seen(changes: dict[str, Any], broken: int) -> None:
+    assert len(judge(seen(**changes))[1]) == broken
 
 
 def test_growth_is_that_of_weights_and_what_events_hold_is_history() -> None:
