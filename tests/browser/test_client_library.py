@@ -146,6 +146,7 @@ async def test_each_message_is_an_event_of_its_type_and_one_of_all(
             "agent": "stand_in",
             "modality": "text",
             "resumed": False,
+            "pictures": True,
         }
         expected = [ready, {"type": "state", "state": "listening"}, *MESSAGES]
         for name in ("byOn", "byListener", "all"):
