@@ -284,7 +284,9 @@ async def test_a_model_that_is_never_there_ends_the_call_with_a_word_and_without
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In bounded time; told at its beginning and at its end, which says that it is no use."""
-    rules = replace(FAST, patience_s=0.7, first_delay_s=0.1, connect_s=0.5)
+    # Refusals end a call by their number, the rest by the time that it waits.
+    patience_s = 60.0 if codes[1] == "agent_refused" else 0.7
+    rules = replace(FAST, patience_s=patience_s, first_delay_s=0.1, connect_s=0.5)
     async with (
         gemini_server(
             tmp_path,
