@@ -46,10 +46,10 @@ async def call_until_it_ends(server: Server) -> LiveEvent:
         return [event async for event in live.events()][-1]
 
 
-async def refuse_all(error: Exception) -> tuple[int, bool]:
+async def refuse_all(error: Exception, patience_s: float = 60.0) -> tuple[int, bool]:
     """As many calls as can open the breaker, each refused as often: how often, and its state."""
     llm = ScriptedLlm(connect_errors=[error] * 100)
-    rules = replace(FAST, attempts=TRIES, patience_s=0.3)
+    rules = replace(FAST, attempts=TRIES, patience_s=patience_s)
     async with serve_agent(agent_of(llm), retry=rules) as server:
         ends = await asyncio.gather(*(call_until_it_ends(server) for _ in range(CALLS)))
         is_down = server.metric(DOWN) == 1
@@ -68,5 +68,5 @@ async def test_model_that_refuses_what_calls_ask_for_is_down_for_nobody(refusal:
 @pytest.mark.parametrize("refusal", [http(403), closed(1011)], ids=_name)
 async def test_model_that_refuses_everybody_is_down(refusal: Exception) -> None:
     """Calls and refusals were enough for that; a key is everybody's."""
-    _, is_down = await refuse_all(refusal)
+    _, is_down = await refuse_all(refusal, patience_s=0.3)
     assert is_down
