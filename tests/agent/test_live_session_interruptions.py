@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from rtc_server.agent.live_events import (
     ToolCancelled,
     ToolReturned,
 )
+from tests.agent.held_tools import Tool, blocking, slow
 
 from .conftest import agent_of, serve_agent
 from .listening import until
@@ -38,42 +37,8 @@ from .scripted_llm import (
 pytestmark = pytest.mark.leaves_resources("the idle thread of the tools ends shortly after")
 
 
-@dataclass
-class Tool:
-    """A tool that works until it is released."""
-
-    look: Callable[..., Any]
-    started: Callable[[], Awaitable[Any]]
-    release: Callable[[], None]
-
-
-def slow() -> Tool:
-    started, release = asyncio.Event(), asyncio.Event()
-
-    async def look() -> dict[str, str]:
-        """Looks."""
-        started.set()
-        await release.wait()
-        return {"seen": "a cat"}
-
-    return Tool(look, started.wait, release.set)
-
-
-def blocking() -> Tool:
-    started, release = threading.Event(), threading.Event()
-
-    def look() -> dict[str, str]:
-        """Blocks a thread."""
-        started.set()
-        assert release.wait(20)
-        return {"seen": "a cat"}
-
-    return Tool(look, lambda: asyncio.to_thread(started.wait, 20), release.set)
-
-
 @pytest.fixture(params=[slow, blocking])
 def tool(request: pytest.FixtureRequest) -> Iterator[Tool]:
-    """One that is awaited, and one that blocks its thread."""
     made: Tool = request.param()
     yield made
     made.release()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from google.adk.models.llm_request import LlmRequest
 from google.genai import types
 
+from tests.agent.held_tools import Tool, blocking, slow
 from tests.agent.scripted_llm import (
     ScriptedConnection,
     ScriptedLlm,
@@ -34,42 +32,8 @@ from tests.e2e.server import Caller, Server
 pytestmark = pytest.mark.leaves_resources("the idle thread of the tools ends shortly after")
 
 
-@dataclass
-class Tool:
-    """A tool that works until it is released."""
-
-    look: Callable[..., Any]
-    started: Callable[[], Awaitable[Any]]
-    release: Callable[[], None]
-
-
-def slow() -> Tool:
-    started, release = asyncio.Event(), asyncio.Event()
-
-    async def look() -> dict[str, str]:
-        """Looks."""
-        started.set()
-        await release.wait()
-        return {"seen": "a cat"}
-
-    return Tool(look, started.wait, release.set)
-
-
-def blocking() -> Tool:
-    started, release = threading.Event(), threading.Event()
-
-    def look() -> dict[str, str]:
-        """Blocks a thread."""
-        started.set()
-        assert release.wait(60)
-        return {"seen": "a cat"}
-
-    return Tool(look, lambda: asyncio.to_thread(started.wait, 60), release.set)
-
-
 @pytest.fixture(params=[slow, blocking])
 def tool(request: pytest.FixtureRequest) -> Iterator[Tool]:
-    """One that is awaited, and one that blocks its thread."""
     made: Tool = request.param()
     yield made
     made.release()
