@@ -207,6 +207,7 @@ async def test_answer_of_a_text_call_is_announced_once_and_whole(
         stage.call.send("turn", turn=1, turn_complete=True, interrupted=False)
         await expect(stage.page.rows("agent")).to_have_attribute("data-final", "true")
         await stage.be("listening")
+        await expect(stage.page.page.locator("#announcer")).to_have_text("Agent: It is six.")
         news = (await announced(stage))[len(before) :]
         assert news == ["Agent: It is six."]
 

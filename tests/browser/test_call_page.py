@@ -58,22 +58,31 @@ async def test_what_reads_markdown_is_fetched_with_the_first_text_answer(
     async with open_call_page(browser, server.url, refused_requests=True) as page:
         call = await take_call(server, page)
         assert not [one for one in page.requests if "markdown.js" in one]
-        held: asyncio.Queue[Route] = asyncio.Queue()
-        await page.page.route("**/markdown.js", held.put)
+        asked, may_come = asyncio.Event(), asyncio.Event()
+
+        async def refuse(route: Route) -> None:
+            asked.set()
+            await route.abort()
+
+        async def hold(route: Route) -> None:
+            await may_come.wait()
+            await route.continue_()
+
+        await page.page.route("**/markdown.js", refuse)
         words = page.rows("agent").locator(".words")
         announcer = page.page.locator("[aria-live=polite]")
 
         call.send("text", data="It is\n**six**", turn=1)
-        await (await held.get()).abort()
+        await asked.wait()
         call.send("turn", turn=1, turn_complete=True, interrupted=False)
         await expect(words).to_have_text("It is\n**six**", use_inner_text=True)
-        await (await held.get()).abort()
         await expect(announcer).to_have_text("Agent: It is **six**")
 
+        await page.page.unroute("**/markdown.js", refuse)
+        await page.page.route("**/markdown.js", hold)
         call.send("text", data="**Eight", turn=2)
-        route = await held.get()
         await expect(words.nth(1)).to_have_text("**Eight")
-        await route.continue_()
+        may_come.set()
         call.send("text", data="**, too", turn=2)
         await expect(words.nth(1).locator("strong")).to_have_text("Eight")
         await expect(words.nth(1)).to_have_text("Eight, too")
