@@ -45,6 +45,8 @@ class CallTrace:
         self._set_up: Span | None = self._start("call.set_up", clock())
         self._turns: dict[int, Span] = {}
         self._tools: dict[str, Span] = {}
+        self._ended_turn = 0
+        """The newest turn whose span has ended: what is told of it later has none."""
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -138,6 +140,7 @@ class CallTrace:
             turn.set_attribute("rtc.heard_ms", told.heard_ms)
         turn.end(self._ns(now))
         self._turns.pop(told.turn, None)
+        self._ended_turn = max(self._ended_turn, told.turn)
 
     def _follow_tool(self, told: Tool, answer: Answer | None, now: float) -> None:
         if told.phase == "call":
@@ -156,14 +159,15 @@ class CallTrace:
             ended.end(self._ns(now))
 
     def _count_tokens(self, told: Usage, answer: Answer | None, now: float) -> None:
-        if answer is None and told.turn not in self._turns:
-            return
-        turn = self._turn(told.turn, answer, now)
         counts = {
             "gen_ai.usage.input_tokens": told.prompt_tokens,
             "gen_ai.usage.output_tokens": told.response_tokens,
         }
-        turn.set_attributes({name: n for name, n in counts.items() if n is not None})
+        known = {name: n for name, n in counts.items() if n is not None}
+        if told.turn <= self._ended_turn:
+            self._root.add_event("usage", {"rtc.turn": told.turn, **known})
+        elif answer is not None or told.turn in self._turns:
+            self._turn(told.turn, answer, now).set_attributes(known)
 
     def _turn(self, n: int, answer: Answer | None, now: float) -> Span:
         """The span of answer ``n``; it begins with the end of what the user asked."""
