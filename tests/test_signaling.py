@@ -192,9 +192,14 @@ class TestOffer:
         assert reply.headers["accept-post"] == "application/json"
         assert_problem(415, reply.headers, reply.body.decode())
 
-    async def test_a_field_that_never_may_be_allowed_stops_the_start(self, web_dir: Path) -> None:
-        with pytest.raises(ConfigurationError, match="http_options"):
-            async with serving(web_dir, allow_run_config=("http_options",)):
+    @pytest.mark.parametrize(
+        "name", ["http_options", "get_session_config", "model_input_context", "telemetry"]
+    )
+    async def test_a_field_that_never_may_be_allowed_stops_the_start(
+        self, web_dir: Path, name: str
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=name):
+            async with serving(web_dir, allow_run_config=(name,)):
                 pass
 
 

@@ -194,5 +194,6 @@ class LiveInput:
         """The next connection knows of no activity: one with which the user talks begins anew."""
         is_talking = self._is_activity_open and not self._is_interrupting
         self._is_activity_open, self._is_interrupting = is_talking, False
-        if is_talking:
-            self._put(self.queue.send_activity_start)
+        if self._link.state is not LinkState.CLOSED:
+            self._send_waiting_audio()
+            self.queue.begin_activity(is_open=is_talking)

@@ -223,6 +223,32 @@ class BoundedLiveRequestQueue(LiveRequestQueue):
         if dropped_s:
             self._on_audio_dropped(dropped_s)
 
+    def begin_activity(self, *, is_open: bool) -> None:
+        """Another connection takes from here, of the same run: it knows of no activity.
+
+        One whose sound, or end, is still to come begins anew before all that waits.  The end of
+        one that is lost goes.
+
+        Args:
+            is_open: the user is talking now.
+        """
+        signals = (n for n, one in enumerate(self._requests) if _is_signal(one.request))
+        at = next(signals, None)
+        if at is not None:
+            if self._requests[at].request.activity_start is not None:
+                return  # what is before it was said outside of any
+            is_open = any(one.audio_s > 0.0 for one in list(self._requests)[:at])
+            if not is_open:
+                del self._requests[at]
+        if is_open:
+            start = LiveRequest(activity_start=types.ActivityStart())
+            self._requests.appendleft(_Waiting(start, 0.0, False))
+            self._available.set()
+        if not self._requests:
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = self._clock()
+
     def withdraw_texts(self) -> None:
         """Drop what the user has typed and the run has not taken."""
         kept = [one for one in self._requests if not _is_text(one.request)]
@@ -327,6 +353,10 @@ def _outlives_run(req: LiveRequest) -> bool:
         return True
     parts = req.content.parts if req.content is not None else None
     return bool(parts) and all(part.function_response is None for part in parts or [])
+
+
+def _is_signal(req: LiveRequest) -> bool:
+    return req.activity_start is not None or req.activity_end is not None
 
 
 def _is_text(req: LiveRequest) -> bool:

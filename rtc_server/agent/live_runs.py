@@ -475,6 +475,8 @@ class LiveRuns:
         self.connects += 1
         equip(request, self._questions)
         if not any(request is one for one in self._requests):
+            if self._requests:  # of another agent, or what a callback has begun anew
+                self._input.connects_again()
             self._requests.append(request)
             await self._end_interruption()  # of an agent that has handed over to this one
         else:

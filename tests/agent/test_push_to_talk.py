@@ -6,10 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from google.adk.agents.live_request_queue import LiveRequest
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.models.google_llm import Gemini
+from google.genai import types
 
 from rtc_server.agent.agent_runtime import AgentRuntime
+from rtc_server.agent.live_request_queue import BoundedLiveRequestQueue
 from rtc_server.agent.live_session import LiveSession
 from rtc_server.agent.loader import LoadedAgent
 from rtc_server.metrics import Metrics
@@ -121,3 +124,87 @@ async def test_button_pressed_while_there_is_no_connection_is_told_to_the_next(
     """What is said before it is there is lost, and no more than that."""
     await talk(dropped, ["interrupt", "button meanwhile"], tmp_path, monkeypatch)
     assert dropped.got == ["activityStart", "mediaChunks", "activityEnd"]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "is_open", "told"),
+    [
+        pytest.param([], False, [], id="nothing"),
+        pytest.param(["audio"], True, ["start", "audio"], id="held"),
+        pytest.param(["audio", "end"], False, ["start", "audio", "end"], id="let go"),
+        pytest.param(["end", "audio"], False, ["audio"], id="let go, and its sound is lost"),
+        pytest.param(["start", "audio"], True, ["start", "audio"], id="pressed anew"),
+        pytest.param(
+            ["audio", "end", "start"], True, ["start", "audio", "end", "start"], id="pressed again"
+        ),
+    ],
+)
+async def test_new_connection_is_told_of_each_activity_from_its_start_to_its_end(
+    waiting: list[str], is_open: bool, told: list[str]
+) -> None:
+    """Twice in a row nothing changes: a connection may be lost before it takes anything."""
+    requests = {
+        "start": LiveRequest(activity_start=types.ActivityStart()),
+        "end": LiveRequest(activity_end=types.ActivityEnd()),
+        "audio": LiveRequest(blob=types.Blob(data=PIECE, mime_type="audio/pcm;rate=16000")),
+    }
+    queue = BoundedLiveRequestQueue()
+    for name in waiting:
+        queue.send(requests[name])
+    for _ in range(2):
+        queue.begin_activity(is_open=is_open)
+    taken = [await queue.get() for _ in range(len(queue))]
+    assert [next(n for n, one in requests.items() if one == each) for each in taken] == told
+    assert queue.waited_s() == 0.0
+
+
+async def test_button_held_over_a_transfer_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said while another agent takes over is a turn of that agent, from its start."""
+    got: list[str] = []
+    complete = asyncio.Event()
+
+    async def hands_over(connection: Connection) -> None:
+        await connection.accept()
+        while "activityStart" not in await connection.receive("realtime_input"):
+            pass
+        call = {"id": "1", "name": "transfer_to_agent", "args": {"agent_name": "expert"}}
+        await connection.send({"toolCall": {"functionCalls": [call]}})
+        await connection.send({"serverContent": {"turnComplete": True}})
+        await connection.receive("tool_response")
+        complete.set()
+
+    async def listens(connection: Connection) -> None:
+        await connection.accept()
+        while "activityEnd" not in got:
+            got.extend(await connection.receive("realtime_input"))
+        complete.set()
+
+    model = "gemini-2.5-flash-live-stand-in"
+    expert = LlmAgent(name="expert", model=model, description="Knows it.")
+    agent = LlmAgent(name="talker", model=model, sub_agents=[expert])
+    async with gemini_stand_in([hands_over, listens], tmp_path, monkeypatch) as connections:
+        runtime = AgentRuntime(
+            LoadedAgent.from_object("talker", agent),
+            Settings(run_config=OFF),
+            Metrics(),
+            retry=FAST,
+        )
+        async with runtime:
+            await runtime.sessions.open("user", "session")
+            opened = runtime.open_live_session(
+                user_id="user", session_id="session", modality="audio"
+            )
+            async with opened as live:
+                await _connected(live, connections, 1)
+                assert live.send_activity("start")
+                await complete.wait()
+                complete.clear()
+                live.send_audio(PIECE)
+                assert live.send_activity("end")
+                await complete.wait()
+            assert isinstance(agent.model, Gemini)
+            await agent.model.api_client.aio.aclose()
+            await agent.model._live_api_client.aio.aclose()
+    assert got == ["activityStart", "mediaChunks", "activityEnd"]
