@@ -9,7 +9,7 @@ from typing import Literal
 from playwright.async_api import Browser, Page, Route
 
 from rtc_server.page import DOCUMENT_HEADERS, HEADERS
-from tests.browser.chromium import CallPage
+from tests.browser.chromium import CallPage, stop_clock
 from tests.browser.stand_in_server import StandInServer
 
 __all__ = ["open_blank_page"]
@@ -54,11 +54,9 @@ async def open_blank_page(
         page = await context.new_page()
         seen = CallPage(page)
         await page.route("**/blank.html", serve)
-        if clock:
-            await page.clock.install()
         await page.goto(f"{server.url}blank.html")
         if clock:
-            await page.clock.pause_at(await page.evaluate("Date.now() + 1000"))
+            await stop_clock(page)
         yield page
         seen.check_clean(refused_requests=refused_requests)
     finally:

@@ -18,7 +18,15 @@ from playwright.async_api import (
     expect,
 )
 
-__all__ = ["CHROMIUM", "CallPage", "launch_chromium", "open_call_page"]
+__all__ = [
+    "CHROMIUM",
+    "TIMEOUT_MS",
+    "CallPage",
+    "hold_timeouts",
+    "launch_chromium",
+    "open_call_page",
+    "stop_clock",
+]
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -30,6 +38,12 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+TIMEOUT_MS = 30_000
+"""How long a page may take to show what it is to show: the machine may be busy with other tests."""
+
+expect.set_options(timeout=TIMEOUT_MS)
+
 AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 LOCAL_SCHEMES = {"blob", "data", "about"}
 
@@ -62,10 +76,10 @@ class CallPage:
 
     async def begin_anew(self) -> None:
         """Begin a new conversation, and say so twice where there is one to forget."""
-        button = self.page.locator("#new")
-        await button.click()
-        if "asks" in (await button.get_attribute("class") or ""):
-            await button.click()
+        # Both at once: the page waits for the second click for a few seconds only.
+        await self.page.locator("#new").evaluate(
+            "(button) => { button.click(); if (button.matches('.asks')) button.click(); }"
+        )
 
     async def type(self, text: str) -> None:
         """Type a message and send it."""
@@ -104,6 +118,24 @@ class CallPage:
     def _on_request(self, request: Request) -> None:
         if urlsplit(request.url).scheme not in LOCAL_SCHEMES:
             self.requests.append(request.url)
+
+
+@asynccontextmanager
+async def hold_timeouts(page: Page) -> AsyncIterator[None]:
+    """What the page takes back after a while stays, however long it takes to look at it."""
+    await page.evaluate("""() => {
+      globalThis.realTimeout = globalThis.setTimeout;
+      globalThis.setTimeout = () => 0;
+    }""")
+    yield
+    await page.evaluate("() => { globalThis.setTimeout = globalThis.realTimeout; }")
+
+
+async def stop_clock(page: Page) -> None:
+    """From here on time goes by ``page.clock`` alone, and frames are drawn when it is moved."""
+    await page.clock.install()
+    # Only a time to come can be stopped at: this one is, however slow the machine.
+    await page.clock.pause_at(await page.evaluate("Date.now() + 60_000"))
 
 
 @asynccontextmanager

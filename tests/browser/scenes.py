@@ -16,10 +16,7 @@ from tests.browser.chromium import CallPage, open_call_page
 from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
 from tests.browser.taken_calls import take_call
 
-__all__ = ["HOOKS", "SCENES", "TIMEOUT_MS", "Stage", "open_stage"]
-
-TIMEOUT_MS = 20_000
-"""The machine may be busy with other tests."""
+__all__ = ["HOOKS", "SCENES", "Stage", "open_stage"]
 
 HOOKS = """
 // The microphone fails with the DOMException of this name, as if there were none.
@@ -70,7 +67,7 @@ class Stage:
         """Go on as an audio call."""
         await self.page.start_audio.click()
         self.call = await take_call(self.server, self.page)
-        await expect(self.page.hang_up).to_be_visible(timeout=TIMEOUT_MS)
+        await expect(self.page.hang_up).to_be_visible()
 
     async def be(self, state: str) -> None:
         """Let the agent be in ``state``."""
@@ -78,10 +75,10 @@ class Stage:
         await self.shows(state)
 
     async def shows(self, state: str) -> None:
-        await expect(self.page.state).to_have_attribute("data-state", state, timeout=TIMEOUT_MS)
+        await expect(self.page.state).to_have_attribute("data-state", state)
 
     async def notices(self, code: str) -> None:
-        await expect(self.page.notice).to_have_attribute("data-code", code, timeout=TIMEOUT_MS)
+        await expect(self.page.notice).to_have_attribute("data-code", code)
         await expect(self.page.notice).to_be_visible()
 
     async def hear(self, *, own: float = 0, agents: float = 0) -> None:
@@ -129,15 +126,16 @@ async def _text_conversation(stage: Stage) -> None:
     call.send("text", data="Hello. Where do you want to go?", turn=1)
     call.send("latency", turn=1, response_ms=312, playout_ms=1, uplink_ms=1)
     call.send("turn", turn=1, turn_complete=True, interrupted=False)
-    await expect(page.rows("agent")).to_have_attribute("data-final", "true", timeout=TIMEOUT_MS)
+    await expect(page.rows("agent")).to_have_attribute("data-final", "true")
     await page.type(QUESTION)
     call.send("tool", phase="call", id="1", name="get_weather", args=ARGS)
     call.send("tool", phase="result", id="1", name="get_weather", result=RESULT)
-    await expect(page.rows("tool")).to_contain_text("sunny", timeout=TIMEOUT_MS)
+    await expect(page.rows("tool")).to_contain_text("sunny")
     call.send("text", data=ANSWER, turn=2)
     call.send("latency", turn=2, response_ms=1180, agent_ms=1100, playout_ms=80, uplink_ms=2)
     call.send("turn", turn=2, turn_complete=True, interrupted=False)
     await expect(page.rows("agent").last).to_have_attribute("data-final", "true")
+    await expect(page.rows("agent").last.locator("pre")).to_be_visible()  # read as markdown
 
 
 async def _tool_unfolded(stage: Stage) -> None:
@@ -179,11 +177,12 @@ async def _doings(stage: Stage) -> None:
     call.send("grounding", turn=1, queries=["trains to Lisbon"], sources=sources)
     call.send("artifact", name="ticket.pdf", version=1)
     call.send("turn", turn=1, turn_complete=True, interrupted=False)
-    await expect(page.rows("agent")).to_have_attribute("data-final", "true", timeout=TIMEOUT_MS)
+    await expect(page.rows("agent")).to_have_attribute("data-final", "true")
     for row in (page.rows("thought"), page.rows("code")):
         await row.locator("summary").click()
     await expect(page.rows("code").locator("pre")).to_have_count(2)
     await expect(page.rows("image").locator("img")).to_be_visible()
+    await expect(page.rows("agent").locator("p")).to_be_visible()  # read as markdown
 
 
 async def _question(stage: Stage) -> None:
@@ -192,7 +191,7 @@ async def _question(stage: Stage) -> None:
     await stage.start_audio()
     await _speak(stage)
     await page.locator("#camera").click()
-    await expect(page.locator("#eyes")).to_be_visible(timeout=TIMEOUT_MS)
+    await expect(page.locator("#eyes")).to_be_visible()
     stage.call.send("model", state="away")
     await stage.notices("model_away")
     stage.call.send("model", state="back")
@@ -207,7 +206,7 @@ async def _question(stage: Stage) -> None:
         seconds=60,
     )
     stage.call.send("confirm", id="8", name="send_mail", seconds=60)
-    await expect(page.locator("#question")).to_be_visible(timeout=TIMEOUT_MS)
+    await expect(page.locator("#question")).to_be_visible()
     await expect(page.locator("#question-more")).not_to_be_empty()
 
 
@@ -218,7 +217,7 @@ async def _answering(stage: Stage) -> None:
     await stage.be("speaking")
     stage.call.send("text", data="On Sunday there are", turn=3)
     await expect(stage.page.interrupt).to_be_visible()
-    await expect(stage.page.rows("agent")).to_have_count(3)
+    await expect(stage.page.rows("agent").last.locator("p")).to_have_text("On Sunday there are")
 
 
 async def _speak(stage: Stage) -> None:
@@ -239,7 +238,7 @@ async def _speak(stage: Stage) -> None:
     call.send("transcript", role="agent", text=SPOKEN, final=True, turn=1)
     call.send("turn", turn=1, turn_complete=True, interrupted=False)
     answer = stage.page.rows("agent").last
-    await expect(answer).to_have_attribute("data-final", "true", timeout=TIMEOUT_MS)
+    await expect(answer).to_have_attribute("data-final", "true")
 
 
 async def _first_listening(stage: Stage) -> None:
@@ -263,7 +262,7 @@ async def _thinking(stage: Stage) -> None:
     await _speak(stage)
     stage.call.send("transcript", role="user", text="And what about Sunday?", final=True, turn=2)
     stage.call.send("tool", phase="call", id="2", name="get_weather", args=ARGS)
-    await expect(stage.page.rows("tool")).to_have_count(2, timeout=TIMEOUT_MS)
+    await expect(stage.page.rows("tool")).to_have_count(2)
     await stage.be("thinking")
 
 
@@ -322,7 +321,7 @@ async def _interrupted(stage: Stage) -> None:
         heard_text="Once upon a time there was a lighthouse",
     )
     stage.call.send("transcript", role="user", text="A shorter one, ple", final=False, turn=2)
-    await expect(stage.page.transcript.locator(".unheard")).to_be_visible(timeout=TIMEOUT_MS)
+    await expect(stage.page.transcript.locator(".unheard")).to_be_visible()
 
 
 # -- trouble -------------------------------------------------------------------------------
@@ -413,9 +412,9 @@ async def _panel(stage: Stage) -> None:
             playout_ms=20,
             uplink_ms=2,
         )
-    await expect(stage.page.page.locator(".bars > li")).to_have_count(4, timeout=TIMEOUT_MS)
+    await expect(stage.page.page.locator(".bars > li")).to_have_count(4)
     value = stage.page.page.locator(".figure-value").first
-    await expect(value).to_contain_text("ms", timeout=TIMEOUT_MS)
+    await expect(value).to_contain_text("ms")
 
 
 SCENES: dict[str, Callable[[Stage], Awaitable[None]]] = {

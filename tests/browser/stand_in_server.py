@@ -160,6 +160,7 @@ class StandInServer:
     """Serves on a free port of ``host`` from ``async with`` until its end.
 
     ``refusals`` are given to the offers that come next, one each; then calls are placed.
+    ``asked_at`` are the times of all offers, in seconds of the loop.
     Answers to offers wait for ``answers``, which is set at first.
     ``page_fingerprint`` stands in for that of the files, as if a new version had been installed.
     ``agent`` is the name of the one that answers.
@@ -177,6 +178,7 @@ class StandInServer:
         self.calls: list[StandInCall] = []
         self.refusals: list[Refusal] = []
         self.refused = 0
+        self.asked_at: list[float] = []
         self.forget_sessions = False
         self.answers = asyncio.Event()
         self.answers.set()
@@ -240,6 +242,7 @@ class StandInServer:
         )
 
     async def _place(self, request: web.Request) -> web.Response:
+        self.asked_at.append(asyncio.get_running_loop().time())
         if self.refusals:
             refusal = self.refusals.pop(0)
             self.refused += 1

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.browser.chromium import CallPage
+from tests.browser.chromium import TIMEOUT_MS, CallPage
 from tests.browser.stand_in_server import StandInCall, StandInServer
 
 __all__ = ["TIMEOUT_S", "take_audio_call", "take_call"]
 
-TIMEOUT_S = 20
-"""The machine may be busy with other tests."""
+TIMEOUT_S = TIMEOUT_MS / 1000
 
 
 async def take_call(server: StandInServer, page: CallPage) -> StandInCall:

@@ -17,9 +17,9 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.browser.chromium import open_call_page
 from tests.browser.fit import misfits_of
-from tests.browser.scenes import SCENES, TIMEOUT_MS, Stage, open_stage
+from tests.browser.scenes import SCENES, Stage, open_stage
 from tests.browser.stand_in_server import StandInServer
-from tests.browser.taken_calls import take_call
+from tests.browser.taken_calls import TIMEOUT_S, take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
 
@@ -301,7 +301,7 @@ async def test_all_of_a_call_is_done_by_keys(browser: Browser, server: StandInSe
 
 async def said(stage: Stage) -> dict[str, Any]:
     """The next message of the page."""
-    async with asyncio.timeout(TIMEOUT_MS / 1000):
+    async with asyncio.timeout(TIMEOUT_S):
         return await stage.call.received.get()
 
 

@@ -10,9 +10,9 @@ import re
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from tests.browser.chromium import open_call_page
+from tests.browser.chromium import open_call_page, stop_clock
 from tests.browser.stand_in_server import Refusal, StandInServer
-from tests.browser.taken_calls import take_audio_call, take_call
+from tests.browser.taken_calls import TIMEOUT_S, take_audio_call, take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
 
@@ -212,7 +212,7 @@ async def test_leaving_the_page_hangs_up(browser: Browser, server: StandInServer
     async with open_call_page(browser, server.url) as page:
         call = await take_call(server, page)
         await page.page.goto("about:blank")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await call.hung_up.wait()
 
 
@@ -274,9 +274,10 @@ async def test_new_conversation_asks_before_it_forgets_one(
 ) -> None:
     """One click by mistake loses nothing; the question goes by itself."""
     async with open_call_page(browser, server.url) as page:
-        await page.page.clock.install()
         await take_call(server, page)
         await page.type("I am Ada.")
+        await expect(page.rows("user")).to_have_count(1)
+        await stop_clock(page.page)
         button = page.page.locator("#new")
         await button.click()
         await expect(button).to_have_accessible_name("Really?")
@@ -347,14 +348,13 @@ async def test_message_field_is_as_high_as_its_words_after_a_turn_of_the_phone(
         rows = "document.querySelector('#text').clientHeight"
         wide = await page.page.evaluate(rows)
         await page.page.set_viewport_size({"width": 500, "height": 700})
-        hidden = """() => {
+        grown = """(wide) => {
           const { scrollHeight, clientHeight } = document.querySelector("#text");
-          return scrollHeight - clientHeight;
+          return scrollHeight <= clientHeight && clientHeight > wide;
         }"""
-        assert await page.page.evaluate(hidden) <= 0
-        assert await page.page.evaluate(rows) > wide
+        await page.page.wait_for_function(grown, arg=wide)
         await page.page.set_viewport_size({"width": 900, "height": 700})
-        assert await page.page.evaluate(rows) == wide
+        await page.page.wait_for_function(f"(wide) => {rows} === wide", arg=wide)
 
 
 @pytest.mark.parametrize("width", [320, 768, 1440])
@@ -367,6 +367,7 @@ async def test_page_fits_its_width(browser: Browser, server: StandInServer, widt
         call.send("state", state="speaking")
         call.send("text", data="Donaudampfschiff" * 20, turn=1)
         await expect(page.interrupt).to_be_visible()
+        await expect(page.rows("agent")).to_contain_text("Donaudampfschiff")
         overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert await page.page.evaluate(overflow) == 0
         for button in (page.mute, page.interrupt, page.hang_up):

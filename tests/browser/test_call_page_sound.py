@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.chromium import launch_chromium, open_call_page
 from tests.browser.stand_in_server import StandInServer
-from tests.browser.taken_calls import take_audio_call, take_call
+from tests.browser.taken_calls import TIMEOUT_S, take_audio_call, take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
 
@@ -19,7 +19,7 @@ async def test_start_audio_takes_the_session_over(browser: Browser, server: Stan
     async with open_call_page(browser, server.url) as page:
         text_call = await take_call(server, page)
         await page.start_audio.click()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT_S):
             audio_call = await server.next_call()
         if not text_call.hung_up.is_set():
             text_call.send("goaway", reason="replaced", seconds=0)
@@ -105,7 +105,7 @@ async def test_level_shows_that_the_microphone_hears(
         await take_call(server, page)
         await page.start_audio.click()
         await take_call(server, page)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await page.page.evaluate("""async () => {
               const style = getComputedStyle(document.querySelector("#mute"));
               while (Number(style.getPropertyValue("--own")) < 0.2) {
@@ -135,7 +135,7 @@ async def test_hang_up_ends_the_call_and_typing_goes_on_with_the_session(
         await page.start_audio.click()
         call = await take_call(server, page)
         await page.hang_up.click()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await call.hung_up.wait()
         await expect(page.state).to_have_text("Not connected")
         await expect(page.start_audio).to_be_focused()

@@ -14,6 +14,7 @@ from playwright.async_api import Browser, Route
 
 from tests.browser.library_client import WATCH, Client, open_client, received
 from tests.browser.stand_in_server import Refusal, StandInServer
+from tests.browser.taken_calls import TIMEOUT_S
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -90,7 +91,7 @@ async def test_server_may_lie_under_another_path(browser: Browser, server: Stand
         await client.page.route("**/lines/one/api/**", to_server)
         call = await client.start()
         await client.run("call.hangUp()")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await call.hung_up.wait()
         api = f"{server.url}lines/one/api/"
         assert asked[0] == f"GET {api}config"
@@ -336,7 +337,7 @@ async def test_hang_up_tells_the_server_and_lets_go_of_the_microphone(
         call = await client.start()
         await client.run("call.mute(true)")
         await client.run("call.hangUp(); call.hangUp()")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await call.hung_up.wait()
         state = "[call.line, call.hasAudio, call.isMuted, call.microphone, call.stream]"
         assert await client.run(state) == ["down", False, True, None, None]
@@ -362,7 +363,7 @@ async def test_close_twice_is_as_good_as_once(browser: Browser, server: StandInS
     async with open_client(browser, server) as client:
         call = await client.start()
         await client.run("call.close(); call.close()")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await call.hung_up.wait()
         assert await client.run("[call.line, opened[0].readyState]") == ["down", "ended"]
 
@@ -371,7 +372,7 @@ async def test_page_that_goes_away_hangs_up(browser: Browser, server: StandInSer
     async with open_client(browser, server) as client:
         call = await client.start()
         await client.page.goto("about:blank")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await call.hung_up.wait()
 
 

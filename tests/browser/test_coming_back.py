@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,12 +19,12 @@ from tests.browser.chromium import CHROMIUM, FLAGS, CallPage, open_call_page
 from tests.browser.network import Network, NetworkUnavailableError
 from tests.browser.server_process import ServerProcess
 from tests.browser.stand_in_server import Refusal, StandInCall, StandInServer
-from tests.browser.taken_calls import take_audio_call, take_call
+from tests.browser.taken_calls import TIMEOUT_S, take_audio_call, take_call
 from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
 
-BACK_WITHIN_S = 10
+BACK_WITHIN_S = 20
 """What is promised is five seconds; the machine of a test may be busy with others."""
 ASLEEP_S = 3
 """Longer than any silence that a connection is given."""
@@ -566,7 +565,7 @@ async def test_page_out_of_the_back_forward_cache_calls_again(server: StandInSer
           addEventListener("pageshow", (event) => shown.push(event.persisted));
         }""")
         await page.page.goto("data:text/html,<p>Elsewhere</p>")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await call.hung_up.wait()
         await page.page.go_back(wait_until="commit")
         again = await take_call(server, page)
@@ -588,7 +587,7 @@ async def test_page_that_is_left_in_an_audio_call_is_silent_when_one_comes_back(
         call = await start_audio(server, page)
         await page.type("I am Ada.")
         await page.page.goto("data:text/html,<p>Elsewhere</p>")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await call.hung_up.wait()
         await page.page.go_back()
         again = await take_call(server, page)
@@ -607,12 +606,12 @@ async def test_full_server_is_not_asked_before_it_said_whatever_the_browser_says
     server.refusals = [Refusal(503, "All lines are taken.", {"Retry-After": "4"})]
     async with open_call_page(browser, server.url, refused_requests=True) as page:
         await expect(page.notice).to_contain_text("All lines are taken.")
-        said_at = time.monotonic()
         for _ in range(10):
             await page.page.evaluate(SAY_ALL_IS_WELL)
         assert server.refused == 1
         await take_call(server, page)
-        assert time.monotonic() - said_at > 2
+        refused_at, placed_at = server.asked_at
+        assert placed_at - refused_at > 3.9
         assert count_offers(page) == 2
 
 

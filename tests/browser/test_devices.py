@@ -271,6 +271,7 @@ async def test_unplugged_microphone_is_replaced_and_used_again_when_it_is_back(
         await devices.run("unplug", second)
         await expect(devices.call_page.notice).to_contain_text(f"Now using {first}.")
         await devices.wait_sends(await devices.run("opened.at(-1).deviceId"))
+        await expect(devices.microphone.locator("option")).to_have_count(2)  # with the default
         assert await devices.names(devices.microphone) == [first]
 
         await devices.run("plugIn", second)

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.browser.blank_page import open_blank_page
-from tests.browser.chromium import CallPage
+from tests.browser.chromium import CallPage, hold_timeouts
 from tests.browser.stand_in_server import StandInServer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
@@ -314,8 +314,9 @@ async def test_code_names_its_language_and_can_be_copied(page: CallPage) -> None
     await page.page.evaluate("render('```python\\nprint(1 < 2)\\n```').textContent")
     assert await page.page.locator(".code-bar span").inner_text() == "python"
     assert await page.page.locator(".code pre").inner_text() == "print(1 < 2)"
-    await page.page.get_by_role("button", name="Copy code").click()
-    await page.page.get_by_role("button", name="Copied").wait_for()
+    async with hold_timeouts(page.page):
+        await page.page.get_by_role("button", name="Copy code").click()
+        await page.page.get_by_role("button", name="Copied").wait_for()
     assert await page.page.evaluate("navigator.clipboard.readText()") == "print(1 < 2)"
 
 

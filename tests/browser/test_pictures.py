@@ -16,7 +16,7 @@ import pytest
 from av import open as open_media
 from playwright.async_api import Browser, CDPSession, expect
 
-from tests.browser.scenes import SCENES, TIMEOUT_MS, open_stage
+from tests.browser.scenes import SCENES, open_stage
 from tests.browser.server_process import RESULTS
 from tests.browser.stand_in_server import StandInServer
 
@@ -84,7 +84,7 @@ async def test_picture_for_the_readme(browser: Browser, server: StandInServer) -
     async with open_stage(browser, server, size=(1280, 800), motion=True) as stage:
         await SCENES["panel"](stage)
         jitter_up = stage.page.page.locator(".figure", has_text="Jitter up").locator("bdi")
-        await expect(jitter_up).to_contain_text("ms", timeout=TIMEOUT_MS)  # what the far end says
+        await expect(jitter_up).to_contain_text("ms")  # what the far end says
         last = "And what about Sunday?"
         stage.call.send("transcript", role="user", text=last, final=True, turn=2)
         answer = "On Sunday clouds come in from the sea, and it stays"

@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
+from tests.browser.chromium import stop_clock
 from tests.browser.scenes import Stage, open_stage
 from tests.browser.stand_in_server import StandInServer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
+
+
+FRAME_MS = 50
+"""In so long the page draws what is new in the conversation."""
 
 
 async def ask(stage: Stage, id: str = "1", *, seconds: float = 60, **fields: Any) -> None:
@@ -35,7 +40,7 @@ async def test_question_is_read_out_and_answered_by_keys(
     """The card has the focus, no key on its way answers it, and the focus goes back afterwards."""
     async with open_stage(browser, server) as stage:
         page, keyboard = stage.page.page, stage.page.page.keyboard
-        await page.clock.install()
+        await stop_clock(page)
         card = page.get_by_role("alertdialog", name="May the agent use pay?")
         await page.locator("#panel-toggle").focus()
         await ask(stage, hint="Pay 5 euros to Ada?", args={"amount": 5, "to": "Ada"})
@@ -56,6 +61,7 @@ async def test_question_is_read_out_and_answered_by_keys(
         assert await said(stage) == {"type": "confirm", "id": "1", "confirmed": True}
         await expect(card).to_be_hidden()
         await expect(page.locator("#panel-toggle")).to_be_focused()
+        await page.clock.run_for(FRAME_MS)
         await expect(stage.page.rows("note")).to_have_text("You allowed pay.")
 
 
@@ -76,7 +82,7 @@ async def test_questions_come_one_after_the_other_and_a_double_click_answers_one
 ) -> None:
     async with open_stage(browser, server) as stage:
         page = stage.page.page
-        await page.clock.install()
+        await stop_clock(page)
         await ask(stage, "1", hint="First?")
         stage.call.send("confirm", id="2", name="send_mail", seconds=60)
         stage.call.send("confirm", id="2", name="send_mail", seconds=60)  # again, not another one
@@ -99,7 +105,7 @@ async def test_details_go_with_a_yes_as_the_person_has_changed_them(
     """They are JSON; what is none is not sent, and it is said why."""
     async with open_stage(browser, server) as stage:
         page = stage.page.page
-        await page.clock.install()
+        await stop_clock(page)
         await ask(stage, payload={"tip": 0})
         await read(stage)
         field = page.get_by_role("textbox", name="Details that go with a yes")
@@ -120,7 +126,7 @@ async def test_question_about_more_than_is_shown_says_so(
     """Whether the server cut the arguments short, or the card does: nobody agrees unawares."""
     async with open_stage(browser, server) as stage:
         page = stage.page.page
-        await page.clock.install()
+        await stop_clock(page)
         for id, is_cut, fields in (
             ("1", True, {"args": '{"to": "Ada", "text": "aaaa', "truncated": True}),
             ("2", True, {"args": {"text": "a" * 20_000}}),
@@ -143,10 +149,11 @@ async def test_question_that_nobody_answers_goes_and_it_is_said(
     """So does one that the agent takes back, and one whose call is lost, without a word."""
     async with open_stage(browser, server) as stage:
         page = stage.page.page
-        await page.clock.install()
+        await stop_clock(page)
         await ask(stage, "1", seconds=2)
         await page.clock.fast_forward(3_000)
         await expect(page.locator("#question")).to_be_hidden()
+        await page.clock.run_for(FRAME_MS)
         words = "Nobody answered in time: pay was not allowed."
         await expect(stage.page.rows("note")).to_have_text(words)
         await expect(page.locator("#announcer")).to_have_text(words)

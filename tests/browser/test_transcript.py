@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
+from tests.browser.chromium import hold_timeouts
 from tests.browser.conversation_page import Conversation, open_conversation
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
@@ -364,9 +365,10 @@ async def test_answer_can_be_copied_as_it_was_written(talk: Conversation) -> Non
     await talk.end()
     await expect(button).to_have_css("opacity", "0")
     await button.focus()
-    await talk.page.keyboard.press("Enter")
-    await expect(button).to_have_accessible_name("Copied")
-    await expect(button).to_have_css("opacity", "1")
+    async with hold_timeouts(talk.page):
+        await talk.page.keyboard.press("Enter")
+        await expect(button).to_have_accessible_name("Copied")
+        await expect(button).to_have_css("opacity", "1")
     assert await talk.run("navigator.clipboard.readText()") == "It is *six*."
 
 
@@ -410,7 +412,8 @@ async def test_other_rows_are_left_alone_while_an_answer_grows(talk: Conversatio
     await talk.answer("The *first* answer.", turn=1)
     await talk.end(1)
     await talk.say("The second", turn=2, final=False)
-    await talk.drawn()
+    await expect(talk.list.locator(".words em")).to_have_text("first")
+    await expect(talk.list.locator(".words").last).to_have_text("The second")
     await talk.run(
         """() => {
           const row = document.querySelector("[data-role=agent]");
