@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import urllib.error
 import urllib.request
 from asyncio.subprocess import STDOUT, Process
 from pathlib import Path
 from types import TracebackType
+
+from tests.held_port import hold_port
 
 __all__ = ["RESULTS", "ServerProcess"]
 
@@ -27,7 +28,8 @@ class ServerProcess:
     """``rtc-server serve`` on one port of loopback, from ``async with`` until its end."""
 
     def __init__(self, agent: str = "local", *options: str) -> None:
-        self.port = _free_port()
+        self._held = hold_port()
+        self.port: int = self._held.getsockname()[1]
         self._arguments = ["serve", agent, "--port", str(self.port), *options]
         self._process: Process | None = None
 
@@ -51,7 +53,8 @@ class ServerProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.stop()
+        with self._held:
+            await self.stop()
 
     async def start(self) -> None:
         """Start it and wait until it takes calls."""
@@ -93,10 +96,3 @@ class ServerProcess:
                 return True
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -28,6 +28,7 @@ from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from rtc_server.page import Page, find_web_dir
+from tests.held_port import hold_port
 
 __all__ = ["Refusal", "StandInCall", "StandInServer"]
 
@@ -169,10 +170,9 @@ class StandInServer:
     ``make_track`` makes what the agent of each audio call says: silence.
     """
 
-    def __init__(
-        self, port: int = 0, *, host: str = "127.0.0.1", web_dir: Path | None = None
-    ) -> None:
-        self.port = port
+    def __init__(self, *, host: str = "127.0.0.1", web_dir: Path | None = None) -> None:
+        self._held = hold_port(host)
+        self.port: int = self._held.getsockname()[1]
         self.host = host
         self._web_dir = web_dir or find_web_dir()
         self.calls: list[StandInCall] = []
@@ -198,7 +198,7 @@ class StandInServer:
         return self
 
     async def start(self) -> None:
-        """Serve what the folder of the page holds now, on the port of the first time."""
+        """Serve what the folder of the page holds now, on the same port each time."""
         self._page = Page(self._web_dir)
         app = web.Application()
         app.router.add_get("/api/config", self._config)
@@ -210,7 +210,6 @@ class StandInServer:
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port)
         await site.start()
-        self.port = self._runner.addresses[0][1]
 
     async def __aexit__(
         self,
@@ -218,7 +217,8 @@ class StandInServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.stop()
+        with self._held:
+            await self.stop()
 
     async def stop(self) -> None:
         """Close all calls and stop listening."""

@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
+from tests.held_port import hold_port
 from tests.waiting import until
 
 __all__ = ["PostgresProcess"]
@@ -36,7 +36,8 @@ class PostgresProcess:
         self._bin = _find_bin()
         self._folder = Path(tempfile.mkdtemp(prefix="rtc-postgres-"))
         self._as_user = _as_unprivileged(self._folder)
-        self._port = _free_port()
+        self._held = hold_port()
+        self._port: int = self._held.getsockname()[1]
         self._process: Process | None = None
 
     @property
@@ -58,7 +59,8 @@ class PostgresProcess:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
+        with self._held:
+            await self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def start(self) -> None:
@@ -168,10 +170,3 @@ def _as_unprivileged(folder: Path) -> list[str]:
     user = pwd.getpwnam("postgres")
     os.chown(folder, user.pw_uid, user.pw_gid)
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
