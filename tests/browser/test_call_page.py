@@ -10,11 +10,33 @@ import re
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from tests.browser.chromium import open_call_page, stop_clock
+from tests.browser.chromium import CallPage, open_call_page, stop_clock
 from tests.browser.stand_in_server import Refusal, StandInServer
 from tests.browser.taken_calls import TIMEOUT_S, take_audio_call, take_call
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(60)]
+
+
+NOTE_ANNOUNCED = """
+globalThis.announced = [];
+addEventListener("DOMContentLoaded", () => {
+  const announcer = document.querySelector("#announcer");
+  const note = () => announcer.textContent && announced.push(announcer.textContent);
+  new MutationObserver(note).observe(announcer, { childList: true });
+});
+"""
+
+
+async def hold_markdown(page: CallPage) -> asyncio.Event:
+    """What reads markdown comes when the event is set."""
+    may_come = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_come.wait()
+        await route.continue_()
+
+    await page.page.route("**/markdown.js", hold)
+    return may_come
 
 
 # -- text ----------------------------------------------------------------------------------
@@ -58,15 +80,11 @@ async def test_what_reads_markdown_is_fetched_with_the_first_text_answer(
     async with open_call_page(browser, server.url, refused_requests=True) as page:
         call = await take_call(server, page)
         assert not [one for one in page.requests if "markdown.js" in one]
-        asked, may_come = asyncio.Event(), asyncio.Event()
+        asked = asyncio.Event()
 
         async def refuse(route: Route) -> None:
             asked.set()
             await route.abort()
-
-        async def hold(route: Route) -> None:
-            await may_come.wait()
-            await route.continue_()
 
         await page.page.route("**/markdown.js", refuse)
         words = page.rows("agent").locator(".words")
@@ -79,13 +97,47 @@ async def test_what_reads_markdown_is_fetched_with_the_first_text_answer(
         await expect(announcer).to_have_text("Agent: It is **six**")
 
         await page.page.unroute("**/markdown.js", refuse)
-        await page.page.route("**/markdown.js", hold)
+        may_come = await hold_markdown(page)
         call.send("text", data="**Eight", turn=2)
         await expect(words.nth(1)).to_have_text("**Eight")
         may_come.set()
         call.send("text", data="**, too", turn=2)
         await expect(words.nth(1).locator("strong")).to_have_text("Eight")
         await expect(words.nth(1)).to_have_text("Eight, too")
+
+
+async def test_answer_is_read_out_though_what_reads_markdown_does_not_come(
+    browser: Browser, server: StandInServer
+) -> None:
+    """A network may swallow a request: the answer is not held up for it, and is not said twice."""
+    async with open_call_page(browser, server.url, init_script=NOTE_ANNOUNCED) as page:
+        call = await take_call(server, page)
+        may_come = await hold_markdown(page)
+        call.send("text", data="It is **six**.", turn=1)
+        call.send("turn", turn=1, turn_complete=True, interrupted=False)
+        announcer = page.page.locator("#announcer")
+        await expect(announcer).to_have_text("Agent: It is **six**.")
+        may_come.set()
+        await expect(page.rows("agent").locator("strong")).to_have_text("six")
+        assert await page.page.evaluate("announced") == ["Agent: It is **six**."]
+
+
+async def test_answer_of_a_conversation_that_was_forgotten_is_not_read_out(
+    browser: Browser, server: StandInServer
+) -> None:
+    async with open_call_page(browser, server.url, init_script=NOTE_ANNOUNCED) as page:
+        call = await take_call(server, page)
+        may_come = await hold_markdown(page)
+        call.send("text", data="My secret.", turn=1)
+        call.send("turn", turn=1, turn_complete=True, interrupted=False)
+        await expect(page.rows("agent")).to_have_attribute("data-final", "true")
+        await page.begin_anew()
+        before = await page.page.evaluate("announced")
+        may_come.set()
+        await take_call(server, page)
+        await page.page.evaluate("import('/page/markdown.js').then(() => {})")
+        assert await page.page.evaluate("announced") == before
+        await expect(page.page.locator("#announcer")).to_be_empty()
 
 
 async def test_answer_streams_and_is_announced_once_whole(

@@ -5,6 +5,7 @@
  */
 
 import { Call, CallProblem, Line } from "../client/call.js";
+import { Announcer } from "./announcer.js";
 import { Composer } from "./composer.js";
 import { Controls } from "./controls.js";
 import { byId } from "./elements.js";
@@ -48,7 +49,7 @@ class App {
 
   #empty = byId("empty", HTMLElement);
   #latency = byId("latency", HTMLElement);
-  #announcer = byId("announcer", HTMLElement);
+  #announcer = new Announcer();
 
   #agentState = "initializing";
   /** Whether the call waits for the agent's model. */
@@ -208,7 +209,7 @@ class App {
     } else {
       if (this.#notice.code === "model_away" || this.#notice.code === "said") this.#notice.hide();
       if (name) this.#notice.show("model", { message: goesOnWith(name), isPassing: true });
-      else this.#announce(WORDS.modelBack);
+      else this.#announcer.say(WORDS.modelBack);
     }
     this.#show();
   }
@@ -223,10 +224,11 @@ class App {
     if (line === Line.DIALLING) this.#notice.countDown(this.#notice.isCounting ? 0 : null);
     if (line === Line.UP) {
       this.#wantsAudio = audio;
+      if (audio) this.#announcer.hush();
       this.#settleNotice();
       if (this.#isDeaf) this.#notice.show("microphone_lost"); // still, after what came between
       if (this.#isStale) this.#onStale(); // another problem may have been shown meanwhile
-      if (this.#isBackNews) this.#announce(WORDS.connected);
+      if (this.#isBackNews) this.#announcer.say(WORDS.connected);
       this.#isBackNews = false;
     }
     if (problem) this.#showProblem(problem, line === Line.WAITING ? retryInS : null);
@@ -346,9 +348,9 @@ class App {
     });
     when(this.#header, "new", () => this.#beginAnew());
     when(this.#header, "uncopied", () => this.#notice.show("copy_failed"));
-    when(this.#header, "news", (words) => this.#announce(words));
+    when(this.#header, "news", (words) => this.#announcer.say(words));
     when(this.#eyes, "problem", (code) => this.#notice.show(code));
-    when(this.#eyes, "news", (words) => this.#announce(words));
+    when(this.#eyes, "news", (words) => this.#announcer.say(words));
     addEventListener("pagehide", () => this.#store());
     document.addEventListener("visibilitychange", () => this.#store());
     addEventListener("pageshow", (event) => {
@@ -359,7 +361,7 @@ class App {
   #listenToQuestions() {
     this.#questions.addEventListener("asked", () => {
       const isRead = byId("question", HTMLElement).contains(document.activeElement);
-      if (!isRead) this.#announce(WORDS.isAsked); // who types is not torn away
+      if (!isRead) this.#announcer.say(WORDS.isAsked); // who types is not torn away
     });
     this.#questions.addEventListener("answer", (event) => {
       const { asked, confirmed, payload } = /** @type {CustomEvent} */ (event).detail;
@@ -369,7 +371,7 @@ class App {
     this.#questions.addEventListener("expired", (event) => {
       const { asked } = /** @type {CustomEvent} */ (event).detail;
       this.#transcript.addNote(unanswered(asked.name));
-      this.#announce(unanswered(asked.name));
+      this.#announcer.say(unanswered(asked.name));
     });
   }
 
@@ -416,6 +418,7 @@ class App {
     const hadAudio = this.#call.hasAudio;
     this.#call.forget();
     this.#transcript.clear();
+    this.#announcer.clear();
     this.#wasHeld = false;
     this.#latency.hidden = true;
     this.#settleNotice();
@@ -456,22 +459,6 @@ class App {
     this.#latency.hidden = false;
   }
 
-  /** @param {string} words  for who does not see the page */
-  #announce(words) {
-    this.#announcer.textContent = words;
-  }
-
-  /** @param {string} text  of an answer, in markdown */
-  async #announceWritten(text) {
-    let words = text;
-    try {
-      words = (await import("./markdown.js")).plainText(text);
-    } catch {
-      // Not to be had: read out with its markup.
-    }
-    this.#announce(`${WORDS.agent}: ${words}`);
-  }
-
   // --------------------------------------------------------------- transcript
 
   #listenToTranscript() {
@@ -481,8 +468,8 @@ class App {
       this.#store();
       if (this.#call.hasAudio) return;
       const { entry, words } = /** @type {CustomEvent} */ (event).detail;
-      if (entry.streamed) this.#announceWritten(entry.text);
-      else this.#announce(words);
+      if (entry.streamed) this.#announcer.sayAnswer(entry.text);
+      else this.#announcer.say(words);
     });
   }
 
