@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Route
 from tests.browser.library_client import WATCH, Client, open_client, received
 from tests.browser.stand_in_server import Refusal, StandInServer
 from tests.browser.taken_calls import TIMEOUT_S
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -342,7 +343,7 @@ async def test_hang_up_tells_the_server_and_lets_go_of_the_microphone(
         state = "[call.line, call.hasAudio, call.isMuted, call.microphone, call.stream]"
         assert await client.run(state) == ["down", False, True, None, None]
         assert await client.run("opened[0].readyState") == "ended"
-        assert await client.run("peers[0].connectionState") == "closed"
+        await until(lambda: client.run("peers[0].connectionState === 'closed'"))
         assert await client.run("call.stats()") is None
         assert (await client.lines()).count("down") == 1
         again = await client.start()

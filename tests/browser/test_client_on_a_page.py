@@ -34,7 +34,7 @@ async def test_example_has_fewer_than_thirty_lines() -> None:
 async def test_example_holds_a_conversation_with_the_embedded_agent(tmp_path: Path) -> None:
     """Somebody presses Talk and asks; the answer is shown, and Hang up ends the call."""
     samples, rate = speech.speak("What is 23 times 7?")
-    wav = speech.write_wav(tmp_path / "question.wav", samples, rate, lead_s=4, tail_s=60)
+    wav = speech.write_wav(tmp_path / "question.wav", samples, rate, lead_s=8, tail_s=60)
     async with (
         ServerProcess() as server,
         launch_chromium(microphone=wav) as browser,
@@ -112,7 +112,7 @@ class DocumentedSite:
 async def test_documented_page_works_as_it_stands_there(tmp_path: Path) -> None:
     """On another origin, under the documented policy and nothing else, with a microphone."""
     samples, rate = speech.speak("What is 23 times 7?")
-    wav = speech.write_wav(tmp_path / "question.wav", samples, rate, lead_s=4, tail_s=60)
+    wav = speech.write_wav(tmp_path / "question.wav", samples, rate, lead_s=8, tail_s=60)
     async with (
         DocumentedSite() as site,
         ServerProcess("local", "--allow-origin", site.origin) as server,

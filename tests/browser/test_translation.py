@@ -94,7 +94,9 @@ async def open_translated(
         await route.fulfill(body=script, content_type="text/javascript", headers=HEADERS)
 
     context = await browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, permissions=["microphone", "camera"]
+        viewport={"width": size[0], "height": size[1]},
+        permissions=["microphone", "camera"],
+        reduced_motion="reduce",
     )
     try:
         await context.add_init_script(HOOKS)
