@@ -80,7 +80,7 @@ async def talk(
             async with opened as live:
                 await _connected(live, connections, 1)
                 if "interrupt" in press:
-                    assert live.interrupt()
+                    await until(live.interrupt)  # the model has just taken its connection
                 if "button" in press:
                     assert live.send_activity("start")
                 if "button meanwhile" in press:
