@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -18,7 +17,6 @@ from google.genai import types
 from ..call_service import Modality
 from ..metrics import Metrics
 from .adk_internals import sync_tools_on
-from .answer_picture import fit_for_message
 from .event_queue import EventQueue
 from .failure_log import log_failure
 from .failures import (
@@ -40,31 +38,16 @@ from .failures import (
     SessionUnavailable,
     close_code_of,
 )
-from .live_event_mapper import TASK_ENDS, LiveEventMapper
-from .live_events import (
-    AgentAudio,
-    AgentFailed,
-    AgentPicture,
-    AgentText,
-    AgentTranscript,
-    LiveEvent,
-    ModelInterrupted,
-    ModelTurnComplete,
-    SpeechStored,
-    ToolCalled,
-    ToolReturned,
-    UserTranscript,
-)
+from .live_events import AgentFailed
 from .live_input import LiveInput
 from .live_run_config import LiveOptions
 from .lost_answers import LostAnswers
-from .models.agent_models import AgentModels
 from .models.model_connections import observing
 from .models.model_link import LinkState, ModelLink
 from .retry_rules import RetryCount, RetryRules
+from .run_events import RunEvents
 from .run_watch import RunWatch
 from .session_wait import SessionWait
-from .sessions.heard_history import is_speech
 from .sessions.resumption import Resumption
 from .sessions.session_store import SessionStore
 from .text_answers import TextAnswers
@@ -80,9 +63,6 @@ if TYPE_CHECKING:
     from google.adk.runners import Runner
 
 __all__ = ["LiveRuns", "RunTerms"]
-
-_OUTPUT = (AgentAudio, AgentText, AgentTranscript, ToolCalled)
-_END_OF_ANSWER = (ModelInterrupted, ModelTurnComplete)
 
 _FIRST_PATIENCE_S = 2.5
 """The first connection of a call may take this long before the model counts as away."""
@@ -149,7 +129,6 @@ class LiveRuns:
         self._input = live_input
         self._events = events
         self._questions = questions
-        self._calls = calls
         self._tools = tools
         self._resumption = resumption
         self._answers = TextAnswers(terms.modality, own_speaks_only=speaks_only)
@@ -179,12 +158,19 @@ class LiveRuns:
             metrics=metrics,
             now=now,
         )
-        self._mapper = self._new_mapper(link.models, link.models.first_agent)
-        self._reconnected_at = 0.0
-        """When ADK connected again within a run, as its events tell the time."""
-        self._is_interrupted_ahead = False
-        self._task_ended = False
-        """An agent of a workflow said last that it is done."""
+        self._said = RunEvents(
+            link,
+            self._lost,
+            self._count,
+            self._answers,
+            told=events,
+            questions=questions,
+            calls=calls,
+            modality=terms.modality,
+            message_bytes=terms.message_bytes,
+            metrics=metrics,
+            now=now,
+        )
         self._is_proved = False
         """The model has been there in this call."""
         self._requests: deque[LlmRequest] = deque(maxlen=8)
@@ -200,7 +186,7 @@ class LiveRuns:
 
     def typed(self, text: str) -> None:
         """The user has typed a turn."""
-        self._mapper.asked()
+        self._said.asked()
         self._lost.turn.typed(text, self._now())
 
     def withdrawn(self) -> None:
@@ -227,44 +213,48 @@ class LiveRuns:
         try:
             while not self.closing.is_set():
                 error = await self._watch.run(self._run)
-                for told in self._calls.run_over():
-                    await self._emit(told)
-                await self._end_interruption()
+                await self._said.run_is_over()
                 self._link.run_is_over()
                 self._requests.clear()
                 self._connection_is_over(error)
-                if self.closing.is_set():
-                    return
-                is_ours = isinstance(error, ModelChanged | Renewed | SessionUnavailable)
-                if not is_ours and self._resumption.was_refused(is_unknown=_is_policy(error)):
-                    error = HandleRefused()
-                    if self._tells_history_instead():
-                        continue
-                self._link.state = LinkState.RECONNECTING
-                self._input.start_over()
-                if self._falls_back_to_speech(error):
-                    if self._loses_something:
-                        await self._settle(REFUSED)
-                    continue
-                await self._link.tell_away()
-                if error is None and self._task_ended:
-                    await self._begin_anew()
-                elif isinstance(error, ModelChanged | Renewed):
-                    self._start_over(error)
-                elif isinstance(error, SessionUnavailable):
-                    if not await self._wait_for_session():
-                        return
-                elif not await self._fail(error):
+                if self.closing.is_set() or not await self._goes_on_after(error):
                     return
         finally:
             self._events.end()
 
+    async def _goes_on_after(self, error: BaseException | None) -> bool:
+        """Does what lies between the run that is over and the next; False if there is to be none.
+
+        Args:
+            error: what ended the run, if it did not just end.
+        """
+        is_ours = isinstance(error, ModelChanged | Renewed | SessionUnavailable)
+        if not is_ours and self._resumption.was_refused(is_unknown=_is_policy(error)):
+            error = HandleRefused()
+            if self._tells_history_instead():
+                return True
+        self._link.state = LinkState.RECONNECTING
+        self._input.start_over()
+        if self._falls_back_to_speech(error):
+            if self._loses_something:
+                await self._settle(REFUSED)
+            return True
+        await self._link.tell_away()
+        if error is None and self._said.task_ended:
+            await self._begin_anew()
+            return True
+        if isinstance(error, ModelChanged | Renewed):
+            self._start_over(error)
+            return True
+        if isinstance(error, SessionUnavailable):
+            return await self._wait_for_session()
+        return await self._fail(error)
+
     async def _begin_anew(self) -> None:
         """The agents of a workflow are done: it begins again with what the user says next."""
-        self._mapper.reset()
+        self._said.begin_anew()
         self._resumption.begin_anew()  # of the last agent; the first begins
         self._count.nothing_came()
-        self._task_ended = False
         await self._pause(self._retry.delay_s(1))
 
     def _tells_history_instead(self) -> bool:
@@ -279,11 +269,11 @@ class LiveRuns:
 
     @property
     def _loses_something(self) -> bool:
-        return self._lost.is_anything(is_answering=self._mapper.is_answering)
+        return self._lost.is_anything(is_answering=self._said.is_answering)
 
     def _start_over(self, why: ModelChanged | Renewed) -> None:
         """The run was ended on purpose; nobody is told, and the next one starts at once."""
-        self._mapper.reset()
+        self._said.reset()
         self._count.nothing_came()
         if isinstance(why, Renewed):
             self._link.showed_no_life()
@@ -309,11 +299,11 @@ class LiveRuns:
         is_final = self._count.is_exhausted or isinstance(error, NoLiveConnection)
         is_too_long = isinstance(error, HeldTooLong) or self._count.patience_s(self._now()) <= 0
         if is_too_long or is_final:
-            self._mapper.reset()
+            self._said.reset()
             await self._lost.give_up(UNREACHABLE.code if is_too_long else failure.code)
             return False
         await self._settle(failure)
-        self._mapper.reset()
+        self._said.reset()
         self._choose_model()
         if not changes:
             await self._pause(self._retry.delay_s(self._count.failures))
@@ -328,7 +318,7 @@ class LiveRuns:
     async def _settle(self, failure: Failure, *, nothing_lost: Failure | None = None) -> None:
         await self._lost.settle(
             failure,
-            is_answering=self._mapper.is_answering,
+            is_answering=self._said.is_answering,
             is_first=self._is_first,
             nothing_lost=nothing_lost,
         )
@@ -342,7 +332,7 @@ class LiveRuns:
         if not goes_on:
             await self._lost.give_up(code)
         elif not self._session_wait.has_failed_before:
-            await self._emit(AgentFailed(code, message, retryable=True, keeps_question=True))
+            await self._events.put(AgentFailed(code, message, retryable=True, keeps_question=True))
         self._lost.prompt_again()
         if goes_on:
             await self._pause(self._session_wait.delay_s())
@@ -400,41 +390,9 @@ class LiveRuns:
             self._tools.received()
         if not self._link.models.is_fallback:  # a handle is good for its own model only
             self._resumption.take(adk_event)
-        # A workflow passes pieces on through a queue, later than their connection is over.
-        if adk_event.partial and adk_event.timestamp < self._reconnected_at <= time.time():
-            return
-        for event in self._mapper.map(adk_event):
-            self._note(event)
-            if isinstance(event, AgentPicture):
-                event = await fit_for_message(event, message_bytes=self._terms.message_bytes)
-            await self._emit(event)
-            if isinstance(event, ModelTurnComplete) and self._returns_to_own_model():
-                self._watch.end(ModelChanged())
-        if is_speech(adk_event, self._terms.modality):
-            await self._emit(SpeechStored(adk_event.id))
-
-    def _note(self, event: LiveEvent) -> None:
-        """Keeps account of what was asked, what was answered and what failed."""
-        if isinstance(event, ToolReturned):
-            self._task_ended = event.name in TASK_ENDS and "error" not in event.result
-        elif isinstance(event, _OUTPUT):
-            self._task_ended = False
-            self._answers.answered(self._link.models)
-            self._count.output()
-            self._lost.turn.output(self._now(), tool=isinstance(event, ToolCalled))
-        elif isinstance(event, _END_OF_ANSWER):
-            if self._count.answer_is_over():
-                self._link.progressed()
-            if isinstance(event, ModelInterrupted):
-                self._is_interrupted_ahead = False
-                self._lost.turn.interrupted(self._now())
-            elif not self._mapper.is_answering:
-                self._lost.turn.completed()
-        elif isinstance(event, UserTranscript):
-            self._lost.turn.heard(event.text, self._now())
-        elif isinstance(event, AgentFailed):
-            self._count.nothing_came()
-            self._metrics.agent_errors.labels(event.code).inc()
+        is_over = await self._said.take(adk_event)
+        if is_over and self._returns_to_own_model():
+            self._watch.end(ModelChanged())
 
     def _falls_back_to_speech(self, error: BaseException | None) -> bool:
         """Whether the model refused to answer in text and is now asked to speak."""
@@ -450,12 +408,12 @@ class LiveRuns:
         """Lets the next run ask the model that was chosen; what is of the old one goes."""
         if self._link.choose():
             self._resumption.drop()
-            self._mapper = self._new_mapper(self._link.models, self._mapper.agent)
+            self._said.choose()
             self._answers.chosen(self._count.failures)
 
     def _returns_to_own_model(self) -> bool:
         """Whether now, between two answers, the agent's own model is asked again."""
-        is_between = not self._mapper.is_answering and not self._input.queue.has_text
+        is_between = not self._said.is_answering and not self._input.queue.has_text
         return is_between and self._link.returns()
 
     def _connection_is_over(self, error: BaseException | None) -> None:
@@ -478,7 +436,7 @@ class LiveRuns:
             if self._requests:  # of another agent, or what a callback has begun anew
                 self._input.connects_again()
             self._requests.append(request)
-            await self._end_interruption()  # of an agent that has handed over to this one
+            await self._said.end_interruption()  # of an agent that has handed over to this one
         else:
             self._resumption.connects_again()
             await self._reconnecting()
@@ -491,13 +449,12 @@ class LiveRuns:
     async def _reconnecting(self) -> None:
         self._link.state = LinkState.RECONNECTING
         self._input.connects_again()
-        await self._end_interruption()
+        await self._said.end_interruption()
         self._metrics.agent_reconnects.inc()
         self._count.failed(self._now(), waits=True)
         await self._link.tell_away()
         await self._settle(RECONNECTED, nothing_lost=LOST)  # the rest never comes
-        self._mapper.reset()
-        self._reconnected_at = time.time()
+        self._said.connects_again()
         if self._count.is_long:
             raise RedialLimit
         if self._count.failures > 1:
@@ -529,9 +486,7 @@ class LiveRuns:
 
     def interrupted_ahead(self) -> None:
         """The user has interrupted the model, while ADK waits for a tool."""
-        self._is_interrupted_ahead = True
-        self._questions.withdraw()
-        self._events.tell(ModelInterrupted(ahead=True))
+        self._said.interrupted_ahead()
         self._tools.let_go()
 
     def spoke_ahead(self) -> None:
@@ -540,26 +495,7 @@ class LiveRuns:
 
     def urls_read(self, metadata: types.UrlContextMetadata) -> None:
         """The model has read pages of the web."""
-        for told in self._mapper.urls_read(metadata):
-            self._events.tell(told)
-
-    async def _end_interruption(self) -> None:
-        """What was interrupted is over, although ADK will not say so any more."""
-        if self._is_interrupted_ahead:
-            self._is_interrupted_ahead = False
-            await self._emit(ModelInterrupted())
-
-    # Events -------------------------------------------------------------------
-
-    def _new_mapper(self, models: AgentModels, agent: str | None) -> LiveEventMapper:
-        return LiveEventMapper(
-            first_agent=agent, cumulative_input=models.cumulative_input, calls=self._calls
-        )
-
-    async def _emit(self, event: LiveEvent) -> None:
-        if isinstance(event, ModelInterrupted):
-            self._questions.withdraw()
-        await self._events.put(event)
+        self._said.urls_read(metadata)
 
 
 def _is_policy(error: BaseException | None) -> bool:
