@@ -44,9 +44,9 @@ from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket
 
 from rtc_server.media.pcm import is_audible
 from rtc_server.metrics import Metrics
-from rtc_server.peer import aiortc_internals
+from rtc_server.peer import aiortc_audio, aiortc_ice
+from rtc_server.peer.aiortc_audio import MAX_SOURCES
 from rtc_server.peer.aiortc_fast_path import RtpIntake
-from rtc_server.peer.aiortc_internals import MAX_SOURCES
 from rtc_server.peer.rtp import is_rtp
 from rtc_server.peer.uplink import BURST_S, OVERRATE, PIECE_BYTES, PIECE_MS, Uplink, UplinkAudio
 
@@ -171,13 +171,13 @@ class _Path:
         codec = RTCRtpCodecParameters("audio/opus", 48_000, 2, PAYLOAD_TYPE)
         self.receiver._RTCRtpReceiver__codecs[PAYLOAD_TYPE] = codec
         self._dtls._register_rtp_receiver(self.receiver, RTCRtpReceiveParameters(codecs=[codec]))
-        aiortc_internals.take_over_receiver(self.receiver, self.uplink.on_packet)
+        aiortc_audio.take_over_receiver(self.receiver, self.uplink.on_packet)
         self.intake = RtpIntake(self.receiver, self.uplink.on_packet)
         connection = self._dtls.transport.iceGatherer._connection
         self._queue: asyncio.Queue[Any] = connection._queue
         self._dtls.transport._recv = self._receive
         self._dtls.transport._send = self._send
-        self._socket = cast(Any, aiortc_internals._GuardedProtocol(connection, self._take))
+        self._socket = cast(Any, aiortc_ice._GuardedProtocol(connection, self._take))
         self._socket.transport = _Nowhere()
         self._socket.local_candidate = Candidate("1", 1, "udp", 1, _ADDRESS[0], _ADDRESS[1], "host")
 

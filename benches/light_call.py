@@ -30,7 +30,8 @@ from aiortc import (
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from rtc_harness.aiortc_internals import stop_decoder_thread
-from rtc_server.peer.aiortc_internals import end_checks_at_once, transports
+from rtc_server.peer.aiortc_ice import end_checks_at_once
+from rtc_server.peer.aiortc_internals import transports
 from rtc_server.peer.aiortc_liveness import ask_for_consent
 
 __all__ = ["LightCall", "Received", "SentPacket"]

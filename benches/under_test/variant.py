@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from rtc_server import event_loop, logs
-from rtc_server.peer import aiortc_fast_path, aiortc_internals
+from rtc_server.peer import aiortc_fast_path, aiortc_ice
 from rtc_server.settings import Limits, Settings
 
 from .bypassed import serve_bypassed
@@ -29,7 +29,7 @@ def _patched(
 
 
 _CHANGES: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
-    "timed-checks": _patched(aiortc_internals, "end_checks_at_once", None),
+    "timed-checks": _patched(aiortc_ice, "end_checks_at_once", None),
     "through-aiortc": _patched(aiortc_fast_path, "is_usable", False),
 }
 

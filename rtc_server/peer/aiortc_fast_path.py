@@ -58,7 +58,8 @@ from aiortc.rtcrtpsender import random_sequence_number
 from aiortc.rtp import HeaderExtensions
 from aiortc.utils import random32
 
-from .aiortc_internals import AIOICE_VERSION, AIORTC_VERSION, MAX_SRTP_BYTES
+from .aiortc_ice import MAX_SRTP_BYTES
+from .aiortc_internals import AIOICE_VERSION, AIORTC_VERSION
 from .rtp import (
     EXTENSION,
     HEADER,

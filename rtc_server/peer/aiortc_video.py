@@ -43,7 +43,7 @@ from aiortc.utils import random32
 from ..media.picture import ColourSpace
 from ..metrics import Metrics
 from .aiortc_fast_path import Arrived, SrtpSession
-from .aiortc_internals import TakeDatagram
+from .aiortc_ice import TakeDatagram
 from .offer import OfferedVideo
 from .rtp import HEADER, MARKER, RtpFault, RtpFormatError, extract_payload, find_extension, is_rtp
 from .token_bucket import TokenBucket

@@ -25,7 +25,16 @@ from ..media.playout_buffer import PlayoutBuffer, PlayoutFrame
 from ..messages import ClientMessage, ServerMessage
 from ..metrics import Metrics
 from ..settings import Settings
-from . import aiortc_fast_path, aiortc_internals, aiortc_liveness
+from . import (
+    aiortc_audio,
+    aiortc_dtls,
+    aiortc_fast_path,
+    aiortc_ice,
+    aiortc_internals,
+    aiortc_liveness,
+    aiortc_sctp,
+    aiortc_tasks,
+)
 from .aiortc_video import MAX_VIDEO_BITRATE, VideoIntake
 from .answer_sdp import compose_answer
 from .data_channel import DataChannel
@@ -115,7 +124,8 @@ class PeerConnection:
         headroom: Headroom | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        aiortc_internals.configure_process()
+        aiortc_ice.configure_process()
+        aiortc_sctp.configure_process()
         self._offer = offer
         self._settings = settings
         self._metrics = metrics
@@ -132,7 +142,7 @@ class PeerConnection:
         bundle = RTCBundlePolicy.MAX_BUNDLE if offer.is_one_bundle else RTCBundlePolicy.BALANCED
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=bundle))
         self._pc.on("datachannel", self._on_data_channel)
-        self._connecting = aiortc_internals.own_connect_task(self._pc, self._on_connect_failure)
+        self._connecting = aiortc_tasks.own_connect_task(self._pc, self._on_connect_failure)
 
         self.data_channel = DataChannel(
             sink,
@@ -193,7 +203,7 @@ class PeerConnection:
         """
         try:
             return await self._negotiate()
-        except aiortc_internals.PortsExhausted:
+        except aiortc_ice.PortsExhausted:
             raise ServerBusy("No media port is free.", _NO_PORT_RETRY_S) from None
         except Exception as problem:
             # Whatever aiortc trips over (ValueError, AssertionError, its own errors) is an
@@ -207,27 +217,27 @@ class PeerConnection:
         if self.downlink is not None:
             self._track = PacketTrack(self.downlink.start)
             sender = pc.addTrack(self._track)
-            aiortc_internals.watch_loss(sender, self.downlink.on_loss)
+            aiortc_audio.watch_loss(sender, self.downlink.on_loss)
             if self._is_fast:
                 aiortc_fast_path.take_over_sender(sender, self.downlink.start)
         await pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
         if self.uplink is not None:
             [receiver] = pc.getReceivers()
-            aiortc_internals.take_over_receiver(receiver, self.uplink.on_packet)
+            aiortc_audio.take_over_receiver(receiver, self.uplink.on_packet)
             if self._is_fast:
                 self._intake = aiortc_fast_path.RtpIntake(receiver, self.uplink.on_packet)
         if pc.sctp is not None:
-            aiortc_internals.bound_reassembly(pc.sctp)
+            aiortc_sctp.bound_reassembly(pc.sctp)
             aiortc_liveness.lose_what_cannot_be_sent(pc.sctp)
             aiortc_liveness.watch_association(pc.sctp, self._on_association_end)
         if self.video is not None:
             self._video_intake = self._take_video(self.video)
-        aiortc_internals.share_ssl_context(pc)
+        aiortc_dtls.share_ssl_context(pc)
         for transport in aiortc_internals.transports(pc):
-            aiortc_internals.gather_host_candidates(
+            aiortc_ice.gather_host_candidates(
                 transport, self._settings.udp_ports, self._intake_of(transport)
             )
-            aiortc_internals.end_checks_at_once(transport)
+            aiortc_ice.end_checks_at_once(transport)
             aiortc_liveness.ask_for_consent(transport)
             transport.on("statechange", self._on_transport_state)
         await pc.setLocalDescription(await pc.createAnswer())
@@ -246,7 +256,7 @@ class PeerConnection:
         audio = self._intake_of(transport)
         return VideoIntake(transport, video, uplink, audio, metrics=self._metrics)
 
-    def _intake_of(self, transport: RTCDtlsTransport) -> aiortc_internals.TakeDatagram | None:
+    def _intake_of(self, transport: RTCDtlsTransport) -> aiortc_ice.TakeDatagram | None:
         if self._video_intake is not None and self._video_intake.transport is transport:
             return self._video_intake.take
         if self._intake is None or self._intake.transport is not transport:
@@ -369,20 +379,20 @@ class PeerConnection:
             self._track.stop()
         self.data_channel.close()
         self._metrics.packets_lost.labels("downlink").inc(await packets_lost_downlink(self._pc))
-        aiortc_internals.release_dead_tasks(self._pc)
+        aiortc_tasks.release_dead_tasks(self._pc)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._pc.close()
         except TimeoutError:
             logger.warning("a peer connection did not close in time")
-            await aiortc_internals.abort(self._pc, _FORCE_TIMEOUT_S)
+            await aiortc_tasks.abort(self._pc, _FORCE_TIMEOUT_S)
         if self._connecting:
             _, running = await asyncio.wait(self._connecting, timeout=_FORCE_TIMEOUT_S)
             for task in running:
                 task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FORCE_TIMEOUT_S):
-                await aiortc_internals.stop_late_starters(self._pc)
+                await aiortc_tasks.stop_late_starters(self._pc)
 
     # ------------------------------------------------------------------
     # From aiortc
@@ -425,7 +435,7 @@ def _transport_of(pc: RTCPeerConnection, bundle: Sequence[str]) -> RTCDtlsTransp
 
 
 def _why_closed(transports: Sequence[RTCDtlsTransport]) -> Outcome:
-    lost = any(one.state == "closed" and aiortc_internals.ice_was_lost(one) for one in transports)
+    lost = any(one.state == "closed" and aiortc_ice.ice_was_lost(one) for one in transports)
     return Outcome.LOST if lost else Outcome.HANGUP
 
 

@@ -22,7 +22,7 @@ from ..messages import (
     parse_client_message,
 )
 from ..settings import Limits
-from . import aiortc_internals
+from . import aiortc_sctp
 from .token_bucket import TokenBucket
 
 __all__ = ["DataChannel", "DataChannelSink"]
@@ -116,7 +116,7 @@ class DataChannel:
         # aiortc tells of no acknowledgement; this happens once a call, and briefly.
         while (  # noqa: ASYNC110
             not self.closed.is_set()
-            and aiortc_internals.has_unsent_data(channel.transport)
+            and aiortc_sctp.has_unsent_data(channel.transport)
             and self._clock() < deadline
         ):
             await asyncio.sleep(_DRAIN_LOOK_S)

@@ -12,7 +12,7 @@ from aiortc.stats import (
     RTCStatsReport,
 )
 
-from . import aiortc_internals
+from . import aiortc_ice, aiortc_internals
 
 __all__ = ["media_statistics", "packets_lost_downlink"]
 
@@ -24,7 +24,7 @@ async def media_statistics(pc: RTCPeerConnection) -> dict[str, Any]:
     found: dict[str, Any] = {"transports": [], "candidate_pairs": []}
     for transport in aiortc_internals.transports(pc):
         found["transports"].append({"ice": transport.transport.state, "dtls": transport.state})
-        pair = aiortc_internals.selected_pair(transport)
+        pair = aiortc_ice.selected_pair(transport)
         if pair is not None:
             found["candidate_pairs"].append(
                 {

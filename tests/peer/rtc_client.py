@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from rtc_server.media.opus import OpusEncoder
 from rtc_server.media.pcm import frame_bytes
-from rtc_server.peer import aiortc_internals
+from rtc_server.peer import aiortc_audio, aiortc_ice, aiortc_internals, aiortc_tasks
 
 __all__ = ["Microphone", "ReceivedPacket", "RtcClient", "dominant_frequency", "tone"]
 
@@ -145,7 +145,7 @@ class RtcClient:
         change_offer: Callable[[str], str] = lambda sdp: sdp,
     ) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._connecting = aiortc_internals.own_connect_task(self.pc, lambda problem: None)
+        self._connecting = aiortc_tasks.own_connect_task(self.pc, lambda problem: None)
         self.microphone = Microphone()
         self.messages: list[dict[str, Any]] = []
         self.packets: list[ReceivedPacket] = []
@@ -163,7 +163,7 @@ class RtcClient:
             self.pc.addTransceiver(self.microphone if sends else "audio", direction=audio)
             if hears:
                 receiver = self.pc.getTransceivers()[0].receiver
-                aiortc_internals.take_over_receiver(receiver, self._on_packet)
+                aiortc_audio.take_over_receiver(receiver, self._on_packet)
         if video is not None:
             self.pc.addTransceiver(video, direction="sendonly")
         self.camera = video
@@ -201,7 +201,7 @@ class RtcClient:
         """Offer, place and take the answer."""
         offer = await self.pc.createOffer()
         for transport in aiortc_internals.transports(self.pc):
-            aiortc_internals.gather_host_candidates(transport, None)
+            aiortc_ice.gather_host_candidates(transport, None)
         await self.pc.setLocalDescription(offer)
         self.answer = await self._place(self._change_offer(self.pc.localDescription.sdp))
         self._lose_packets()

@@ -17,7 +17,7 @@ from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpSrPacket
 
 from rtc_server.media.opus import OpusEncoder
 from rtc_server.peer import aiortc_fast_path
-from rtc_server.peer.aiortc_internals import MAX_SOURCES
+from rtc_server.peer.aiortc_audio import MAX_SOURCES
 from rtc_server.peer.downlink import Downlink
 from rtc_server.peer.rtp import HEADER
 

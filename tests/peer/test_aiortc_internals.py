@@ -1,4 +1,4 @@
-"""Fails loudly when aiortc or aioice changed what ``aiortc_internals`` reaches into."""
+"""Fails loudly when aiortc or aioice changed what the modules ``aiortc_…`` reach into."""
 
 from __future__ import annotations
 
@@ -22,15 +22,11 @@ from aiortc.sdp import SessionDescription
 from cryptography.hazmat.primitives import hashes
 
 from rtc_server.media.opus import OpusEncoder
-from rtc_server.peer import aiortc_internals
-from rtc_server.peer.aiortc_internals import (
-    INITIAL_WINDOW_BYTES,
-    MAX_SOURCES,
-    SCTP_USER_DATA_BYTES,
-    configure_process,
-    gather_host_candidates,
-    transports,
-)
+from rtc_server.peer import aiortc_audio, aiortc_ice, aiortc_internals, aiortc_sctp
+from rtc_server.peer.aiortc_audio import MAX_SOURCES
+from rtc_server.peer.aiortc_ice import gather_host_candidates
+from rtc_server.peer.aiortc_internals import transports
+from rtc_server.peer.aiortc_sctp import INITIAL_WINDOW_BYTES, SCTP_USER_DATA_BYTES
 
 from .rtc_client import RtcClient, tone
 from .support import Peer, call, until
@@ -128,7 +124,7 @@ def test_what_is_done_in_the_place_of_aiortc_is_what_it_does() -> None:
     receiver = aiortc.rtcrtpreceiver.RTCRtpReceiver
     assert digest(receiver.receive) == "d6d8d8d7a0bf4e95"
     assert digest(RTCCertificate._create_ssl_context) == "aac625bdc264f0a6"
-    assert digest(aiortc_internals._aioice_host_addresses) == "d4a54f9a68c39ff1"
+    assert digest(aiortc_ice._aioice_host_addresses) == "d4a54f9a68c39ff1"
 
 
 def test_the_certificate_is_set_before_the_handshake_begins() -> None:
@@ -194,7 +190,7 @@ async def test_timestamps_to_and_fro_do_not_kill_the_receiver_reports() -> None:
     """Their jitter is more than its field in a report holds: it is shortened."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     receiver: Any = pc.addTransceiver("audio").receiver
-    aiortc_internals.take_over_receiver(receiver, lambda packet: None)
+    aiortc_audio.take_over_receiver(receiver, lambda packet: None)
     sent: list[bytes] = []
 
     async def keep(data: bytes) -> None:
@@ -271,9 +267,10 @@ async def test_an_address_that_cannot_be_bound_is_left_out(
 
 
 def test_settings_of_the_process_may_be_made_twice() -> None:
-    configure_process()
-    configure_process()
-    assert aiortc.rtcsctptransport.USERDATA_MAX_LENGTH == aiortc_internals.SCTP_USER_DATA_BYTES
+    for _ in range(2):
+        aiortc_ice.configure_process()
+        aiortc_sctp.configure_process()
+    assert aiortc.rtcsctptransport.USERDATA_MAX_LENGTH == aiortc_sctp.SCTP_USER_DATA_BYTES
 
 
 async def test_a_call_that_ends_as_ice_completes_leaves_no_task(
@@ -281,7 +278,7 @@ async def test_a_call_that_ends_as_ice_completes_leaves_no_task(
 ) -> None:
     """aioice would ask the closed connection for consent for ever."""
     # At aioice's own pace there is time to do it in.
-    monkeypatch.setattr(aiortc_internals, "end_checks_at_once", lambda transport: None)
+    monkeypatch.setattr(aiortc_ice, "end_checks_at_once", lambda transport: None)
     peer = Peer()
     client = RtcClient(peer.place, audio=None)
     try:
@@ -303,7 +300,7 @@ async def test_a_call_that_ends_as_ice_completes_leaves_no_task(
 
 async def test_ice_is_over_when_a_pair_is_nominated(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not when it is time for the next check: in an hour, here."""
-    monkeypatch.setattr(aiortc_internals, "CHECK_INTERVAL_S", 3600.0)
+    monkeypatch.setattr(aiortc_ice, "CHECK_INTERVAL_S", 3600.0)
     async with call(audio=None) as (peer, _):
         [transport] = transports(peer.connection._pc)
         assert transport.state == "connected"
@@ -313,7 +310,7 @@ async def test_the_selected_pair_is_known() -> None:
     async with call(audio=None) as (peer, client):
         [ours] = transports(peer.connection._pc)
         [theirs] = transports(client.pc)
-        pair, mirrored = (aiortc_internals.selected_pair(one) for one in (ours, theirs))
+        pair, mirrored = (aiortc_ice.selected_pair(one) for one in (ours, theirs))
         assert pair is not None
         assert mirrored is not None
         assert pair[0].port == mirrored[1].port
@@ -339,7 +336,7 @@ async def test_a_loop_that_turns_slowly_catches_up_with_what_arrived() -> None:
         return True
 
     connection = Connection(ice_controlling=False)
-    protocol = await aiortc_internals._bind(connection, "127.0.0.1", None, take)
+    protocol = await aiortc_ice._bind(connection, "127.0.0.1", None, take)
     address = protocol.transport.get_extra_info("sockname")
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:

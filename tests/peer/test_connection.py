@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from rtc_server.errors import CallEnded, CandidateError, OfferError, Outcome, ServerBusy
 from rtc_server.media.opus import DECODED_RATE
 from rtc_server.messages import ClientText, Text
-from rtc_server.peer import aiortc_internals
+from rtc_server.peer import aiortc_dtls, aiortc_internals
 from rtc_server.peer.connection import PeerConnection
 from rtc_server.peer.offer import parse_offer
 from rtc_server.peer.uplink import UplinkAudio
@@ -366,7 +366,7 @@ async def test_a_peer_with_an_rsa_certificate_is_taken() -> None:
     client = RtcClient(peer.place)
     [certificate] = client.pc._RTCPeerConnection__certificates  # type: ignore[attr-defined]
     certificate._key, certificate._cert = _rsa_certificate()
-    aiortc_internals.share_ssl_context(client.pc)
+    aiortc_dtls.share_ssl_context(client.pc)
     async with client:
         await peer.connection.wait_connected()
     await peer.close()
