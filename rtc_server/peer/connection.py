@@ -37,9 +37,10 @@ from . import (
 )
 from .aiortc_video import MAX_VIDEO_BITRATE, VideoIntake
 from .answer_sdp import compose_answer
+from .candidates import parse_candidate
 from .data_channel import DataChannel
 from .downlink import Downlink
-from .offer import Offer, parse_candidate
+from .offer import Offer
 from .packet_track import PacketTrack
 from .statistics import media_statistics, packets_lost_downlink
 from .uplink import Uplink, UplinkAudio
