@@ -98,7 +98,8 @@ async def run_calls(
     Args:
         agent: serves this agent instead of the one that ``settings`` names.
         on_ended: is given the id of each call that has ended.
-        thread_time: seconds that the loop's thread has wanted to run; None: it is measured.
+        thread_time: seconds that the loop's thread has wanted to run, by which alone the load is
+            judged; None: it is measured.
         retry: how failures of the agent are retried; None: as :class:`RetryRules` says.
 
     Raises:

@@ -68,7 +68,8 @@ class LoadMeter:
         headroom: is told, and judges.
         metrics: ``rtc_load_ratio`` is set at each beat.
         calls: how many there are.
-        thread_time: seconds that the thread has wanted to run; None: a :class:`ThreadTime`.
+        thread_time: seconds that the thread has wanted to run, and all that is judged by: not how
+            late the beats are.  None: a :class:`ThreadTime`, and both.
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class LoadMeter:
         assert read is not None
         before = self._headroom.pressure
         calls = self._calls()
+        if self._given_time is not None:
+            lag_s = 0.0
         self._headroom.beat(now, wanted_s=read(), lag_s=lag_s, calls=calls)
         self._gauge.set(self._headroom.load)
         if self._headroom.pressure is not before:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import traceback
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -22,32 +23,49 @@ def beats(metrics: Metrics) -> float:
 
 
 def blocking_tool() -> None:
-    time.sleep(0.3)
+    time.sleep(1.0)  # so long that the watch looks within it, whatever else the machine does
+
+
+async def told_of(
+    block: Callable[[], Awaitable[None]], name: str, caplog: pytest.LogCaptureFixture
+) -> logging.LogRecord:
+    """What the log says of it; a machine that stands still blocks the loop at other places, too."""
+    metrics = Metrics()
+
+    def records() -> list[logging.LogRecord]:
+        return [one for one in caplog.records if name in one.getMessage()]
+
+    with (
+        caplog.at_level(logging.WARNING, "rtc_server.loop_watch"),
+        LoopWatch(metrics, period_s=0.02, blocked_s=0.1),
+    ):
+        await until(lambda: beats(metrics) >= 2)
+        await block()
+        await until(lambda: bool(records()))
+    [record] = records()
+    return record
 
 
 async def test_what_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixture) -> None:
     """The log says which function of which file stood still."""
-    with LoopWatch(Metrics(), period_s=0.02, blocked_s=0.1):
-        await asyncio.sleep(0.05)
-        with caplog.at_level(logging.WARNING, "rtc_server.loop_watch"):
-            blocking_tool()
-            await asyncio.sleep(0.05)
-    [record] = caplog.records
-    assert "blocking_tool" in record.getMessage()
+
+    async def block() -> None:
+        blocking_tool()
+
+    record = await told_of(block, "blocking_tool", caplog)
     assert "(0.0" in record.getMessage()  # it slept
     assert __file__ in record.getMessage()
 
 
 async def test_work_is_told_from_waiting(caplog: pytest.LogCaptureFixture) -> None:
     """What keeps the processor busy is of our own making; what waits may be of others'."""
-    with LoopWatch(Metrics(), period_s=0.02, blocked_s=0.1):
-        await asyncio.sleep(0.05)
-        with caplog.at_level(logging.WARNING, "rtc_server.loop_watch"):
-            until_s = time.thread_time() + 0.3
-            while time.thread_time() < until_s:
-                pass
-            await asyncio.sleep(0.05)
-    [record] = caplog.records
+
+    async def compute() -> None:
+        until_s = time.thread_time() + 0.3
+        while time.thread_time() < until_s:
+            pass
+
+    record = await told_of(compute, "in compute", caplog)
     assert isinstance(record.args, tuple)
     assert record.args[1] == pytest.approx(0.3, abs=0.06)
 
@@ -58,14 +76,11 @@ async def test_the_task_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureF
     async def look_up() -> None:
         blocking_tool()
 
-    with (
-        LoopWatch(Metrics(), period_s=0.02, blocked_s=0.1),
-        caplog.at_level(logging.WARNING, "rtc_server.loop_watch"),
-    ):
-        await asyncio.sleep(0.05)
+    async def call() -> None:
         await asyncio.create_task(look_up(), name="the tool look_up of call c1")
-        await asyncio.sleep(0.05)
-    assert caplog.records[0].getMessage().endswith(", by the tool look_up of call c1")
+
+    record = await told_of(call, "blocking_tool", caplog)
+    assert record.getMessage().endswith(", by the tool look_up of call c1")
 
 
 async def test_each_beat_is_measured_and_the_thread_ends() -> None:
@@ -83,9 +98,9 @@ async def test_each_beat_is_told_with_its_delay() -> None:
         await until(lambda: len(told) >= 2)
         begun_at = time.monotonic()
         blocking_tool()
-        await until(lambda: told[-1][0] >= begun_at + 0.3)
+        await until(lambda: told[-1][0] >= begun_at + 1.0)
     assert [at for at, _ in told] == sorted(at for at, _ in told)
-    assert max(lag_s for _, lag_s in told) >= 0.27
+    assert max(lag_s for _, lag_s in told) >= 0.97
 
 
 def test_the_callers_place_is_named_and_not_the_librarys() -> None:

@@ -24,9 +24,12 @@ from .gemini_stand_in import Script, gemini_stand_in
 from .scripted_llm import ScriptedLlm
 
 FAST = RetryRules(
-    first_delay_s=0.001, max_delay_s=0.004, stall_s=0.2, close_s=0.5, random=lambda: 1.0
+    first_delay_s=0.001, max_delay_s=0.004, stall_s=2.0, close_s=2.0, random=lambda: 1.0
 )
-"""Retries without waiting; the figures are checked on :class:`RetryRules` itself."""
+"""Retries without waiting; the figures are checked on :class:`RetryRules` itself.
+
+What gives up a run is slow enough for a machine that stands still now and then.
+"""
 
 
 class Server:

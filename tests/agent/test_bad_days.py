@@ -159,7 +159,7 @@ async def test_model_that_is_down_for_all_is_tried_by_one_call_and_serves_all_wh
 async def test_call_that_waits_too_long_for_the_model_ends_with_a_word() -> None:
     """It is told, and its last event is that."""
     llm = Outage(scripts=[echo_text])
-    short = replace(PATIENT, patience_s=0.3)
+    short = replace(PATIENT, patience_s=1.5)
     forever = replace(QUICK, first_pause_s=60.0, early_pause_s=60.0, max_pause_s=60.0)
     async with (
         serve_agent(agent_of(llm), retry=short, breaker=forever) as server,
@@ -199,7 +199,7 @@ async def test_connection_that_is_not_taken_in_time_is_given_up(llm: ScriptedLlm
 
     model = Hangs(scripts=[echo_text])
     async with (
-        serve_agent(agent_of(model), retry=replace(FAST, connect_s=0.1)) as server,
+        serve_agent(agent_of(model), retry=replace(FAST, connect_s=1.5)) as server,
         server.call() as live,
     ):
         live.send_text("hello")

@@ -129,7 +129,7 @@ async def test_run_that_ends_is_told_and_the_next_turn_is_answered(
     serve: Serve, deeds: tuple[At, ...], code: str
 ) -> None:
     """By a new connection, whatever ended the old one."""
-    quick = replace(FAST, connect_s=1.0)
+    quick = replace(FAST, connect_s=2.0 if code == "agent_unreachable" else 20.0)
     async with serve(Day(*deeds), Day(), retry=quick) as (server, api):
         async with server.call("audio") as live:
             live.send_text("one")
@@ -163,7 +163,7 @@ async def test_reconnect_that_is_refused_or_forgotten_is_tried_anew(serve: Serve
 async def test_handle_that_the_model_never_takes_is_given_up(serve: Serve) -> None:
     """Whatever it says of it; ADK tries it some times more."""
     days = (Day(at(Moment.ANSWERED, Abort())), Day(at(Moment.SETUP, RefuseHandle(1011))))
-    async with serve(*days, retry=replace(FAST, patience_s=2.0)) as (server, api):
+    async with serve(*days, retry=replace(FAST, patience_s=20.0)) as (server, api):
         async with server.call("audio") as live:
             for words in ("one", "two"):
                 live.send_text(words)
@@ -178,7 +178,7 @@ async def test_handle_that_is_not_known_any_more_says_nothing_of_the_model(serve
     """It does not count as down for that, though one failure would be enough."""
     days = (Day(at(Moment.ANSWERED, Abort())), Day(at(Moment.SETUP, RefuseHandle())))
     rules = BreakerRules(failures=1, calls=1, first_pause_s=60.0)
-    patient = replace(FAST, patience_s=2.0)
+    patient = replace(FAST, patience_s=10.0)
     async with (
         serve(*days, retry=patient, breaker=rules) as (server, _),
         server.call("audio") as live,
@@ -190,7 +190,7 @@ async def test_handle_that_is_not_known_any_more_says_nothing_of_the_model(serve
 
 async def test_model_that_accepts_and_crashes_ends_the_call_after_some_time(serve: Serve) -> None:
     """ADK alone would redial a hundred times a second, for ever."""
-    rules = replace(FAST, patience_s=1.0, first_delay_s=0.1, max_delay_s=0.1)
+    rules = replace(FAST, patience_s=3.0, first_delay_s=0.3, max_delay_s=0.3)
     async with serve(Day(at(Moment.READY, Abort())), retry=rules) as (server, api):
         async with server.call("audio") as live:
             seen = [event async for event in live.events()]
@@ -203,7 +203,7 @@ async def test_model_that_accepts_and_crashes_ends_the_call_after_some_time(serv
 
 async def test_network_that_is_gone_is_noticed_by_pings(serve: Serve) -> None:
     """Nothing is read any more, nothing is closed: the stand-in answers no ping."""
-    pings = {"ping_interval": 0.1, "ping_timeout": 0.1}
+    pings = {"ping_interval": 0.1, "ping_timeout": 2.0}
     http = types.HttpOptions(async_client_args=dict(pings))
     model = Gemini(model=MODEL, client_kwargs={"http_options": http})
     days = (Day(at(Moment.QUESTION, StopReading())), Day())
@@ -216,7 +216,7 @@ async def test_network_that_is_gone_is_noticed_by_pings(serve: Serve) -> None:
 
 async def test_network_that_dies_under_large_pictures_is_noticed_by_pings(serve: Serve) -> None:
     """A ping waits behind what the network does not take, and is not answered all the same."""
-    pings = {"ping_interval": 0.3, "ping_timeout": 0.3, "close_timeout": 0.1}
+    pings = {"ping_interval": 0.3, "ping_timeout": 2.0, "close_timeout": 0.1}
     http = types.HttpOptions(async_client_args=dict(pings))
     model = Gemini(model=MODEL, client_kwargs={"http_options": http})
     days = (Day(at(Moment.QUESTION, StopReading())), Day())

@@ -191,7 +191,8 @@ async def test_model_that_accepts_and_crashes_is_not_redialled_without_limit(
         connection.fail(ConnectionClosedError(Close(1011, ""), None))
 
     llm.scripts = [crash]
-    rules = replace(FAST, patience_s=0.5, first_delay_s=0.05, max_delay_s=0.05)
+    # Ten pauses in all that time, of which a slow machine needs not even half.
+    rules = replace(FAST, patience_s=4.0, first_delay_s=0.4, max_delay_s=0.4)
     async with serve_agent(agent_of(llm), retry=rules) as server, server.call() as live:
         seen = [event async for event in live.events()]
     assert failures(seen) == [("agent_lost", True), ("agent_unreachable", False)]
@@ -319,7 +320,7 @@ async def test_a_session_that_cannot_be_read_is_waited_for_and_is_no_failure_of_
 
 async def test_a_session_that_cannot_be_read_for_very_long_ends_the_call(llm: ScriptedLlm) -> None:
     service = BrokenSessions()
-    retry = replace(FAST, patience_s=0.05)
+    retry = replace(FAST, patience_s=1.0)
     async with serve_agent(agent_of(llm), service=service, retry=retry) as server:
         service.broken = True
         async with server.call() as live:

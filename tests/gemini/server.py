@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 
 from .live_model import LiveModel, Moment, Output, Pace
@@ -56,6 +57,20 @@ Days = Sequence[Day] | Callable[[int], Day]
 
 class _ConnectionIsOver(Exception):
     """A deed has ended it."""
+
+
+class PingedConnection(ServerConnection):
+    """Says when it is pinged."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pinged = asyncio.Event()
+
+    def process_event(self, event: Any) -> None:
+        """The protocol has answered a ping already."""
+        if isinstance(event, Frame) and event.opcode is Opcode.PING:
+            self.pinged.set()
+        super().process_event(event)
 
 
 class Served:
@@ -179,7 +194,10 @@ class Served:
                 await self._socket.send(deed.data)
             case Stall():
                 self._held_until = _NEVER if deed.seconds is None else _now() + deed.seconds
-            case StopReading():
+            case StopReading(after_ping_s):
+                if after_ping_s is not None:
+                    await self._pass_ping(after_ping_s)
+                    self.done_at[-1] = _now()
                 # Pings are not read, so that they are not answered; nor does the kernel read on.
                 self._socket.transport.pause_reading()
                 of_kernel = self._socket.transport.get_extra_info("socket")
@@ -191,6 +209,24 @@ class Served:
                 await self._socket.send(encode(tool_cancellation(self.model.cancel_tools())))
             case RefuseHandle() | HttpStatus():
                 pass
+
+    async def _pass_ping(self, seconds: float) -> None:
+        """Until so long after the next ping; what the client says meanwhile leads to nothing."""
+        socket = self._socket
+        assert isinstance(socket, PingedConnection)
+        reading = asyncio.create_task(self._read_in_vain(), name="stand-in")
+        try:
+            socket.pinged.clear()
+            await socket.pinged.wait()
+            await asyncio.sleep(seconds)
+        finally:
+            reading.cancel()
+
+    async def _read_in_vain(self) -> None:
+        """Else the pings would wait behind what is not taken."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._socket.recv()
 
     async def _close(self, deed: Close) -> None:
         if deed.code != NO_CODE:
@@ -365,6 +401,7 @@ class StandIn:
             ping_interval=None,
             close_timeout=1.0,
             compression=None,
+            create_connection=PingedConnection,
         )
         self._servers.append(server)
         self._is_listening = True

@@ -41,6 +41,9 @@ from rtc_server.peer import aiortc_audio, aiortc_ice, aiortc_internals, aiortc_t
 
 __all__ = ["Microphone", "ReceivedPacket", "RtcClient", "dominant_frequency", "tone"]
 
+WAIT_S = 30.0
+"""For what is to come soon, on a machine that has much else to do."""
+
 RATE = 48_000
 FRAME = RATE // 50
 
@@ -230,14 +233,14 @@ class RtcClient:
         assert self.channel is not None
         self.channel.send(json.dumps(message) if isinstance(message, dict) else message)
 
-    async def wait_open(self, timeout_s: float = 10.0) -> None:
+    async def wait_open(self, timeout_s: float = WAIT_S) -> None:
         """Wait until the data channel is open."""
         await self.wait_for(
             lambda: self.channel is not None and self.channel.readyState == "open", timeout_s
         )
 
     async def next_message(
-        self, type: str | None = None, timeout_s: float = 10.0
+        self, type: str | None = None, timeout_s: float = WAIT_S
     ) -> dict[str, Any]:
         """The next message that was not read yet, of that type; others are skipped."""
         found: list[dict[str, Any]] = []
@@ -253,7 +256,7 @@ class RtcClient:
         await self.wait_for(is_there, timeout_s)
         return found[0]
 
-    async def wait_for(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async def wait_for(self, condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
         """Wait until the condition holds; it is looked at whenever something arrived."""
         async with asyncio.timeout(timeout_s):
             while not condition():
