@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests.stolen_time import StolenTime
+
 DEADLINE_S = 60.0
 """What an async test may take unless it is marked otherwise."""
 
@@ -61,6 +63,13 @@ def _within(
             raise
 
     return limited
+
+
+@pytest.fixture
+async def stolen() -> AsyncIterator[StolenTime]:
+    """What a machine that has other things to do takes from the test: no fault of ours."""
+    async with StolenTime() as time_:
+        yield time_
 
 
 # -- leaks ---------------------------------------------------------------------------------

@@ -18,7 +18,18 @@ from tests.e2e.server import Caller, Server
 from tests.gemini.server import StandIn
 from tests.peer.rtc_client import WAIT_S
 
-__all__ = ["FAST", "MODELS", "Serve", "answers", "ask", "endings", "gemini_server", "of_type"]
+__all__ = [
+    "CALM",
+    "FAST",
+    "MODELS",
+    "PING",
+    "Serve",
+    "answers",
+    "ask",
+    "endings",
+    "gemini_server",
+    "of_type",
+]
 
 MODELS = {"2.x": "gemini-2.5-flash-native-audio-stand-in", "3.x": "gemini-3.1-flash-live-stand-in"}
 """A name of each dialect."""
@@ -26,8 +37,11 @@ MODELS = {"2.x": "gemini-2.5-flash-native-audio-stand-in", "3.x": "gemini-3.1-fl
 FAST = RetryRules(first_delay_s=0.02, max_delay_s=0.1, stall_s=5.0, close_s=3.0)
 """Retries that a test need not wait for; the figures themselves have tests of their own."""
 
+CALM = {"ping_interval": 20.0, "ping_timeout": 60.0, "close_timeout": 0.5}
+"""A pong that a busy machine keeps back ends no connection."""
+
 PING = {"ping_interval": 0.3, "ping_timeout": 3.0, "close_timeout": 0.5}
-"""A pong that a machine which stands still keeps back ends no connection."""
+"""For a network that is gone, which nothing else tells of."""
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Server, StandIn]]]
 
@@ -42,7 +56,7 @@ async def gemini_server(
     retry: RetryRules = FAST,
     tools: Any = (),
     root: Any = None,
-    pings: dict[str, float] | None = PING,
+    pings: dict[str, float] | None = CALM,
     **stand_in: Any,
 ) -> AsyncIterator[tuple[Server, StandIn]]:
     """The server and the stand-in behind it; ``stand_in`` goes to :meth:`StandIn.running`.

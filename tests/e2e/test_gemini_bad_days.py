@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rtc_server.settings import Settings
-from tests.e2e.gemini import FAST, MODELS, answers, ask, endings, gemini_server, of_type
+from tests.e2e.gemini import CALM, FAST, MODELS, PING, answers, ask, endings, gemini_server, of_type
 from tests.e2e.server import Caller
 from tests.gemini.live_model import Moment, Pace
 from tests.gemini.misbehaviour import (
@@ -158,9 +158,16 @@ async def test_an_answer_that_is_lost_is_told_and_the_next_turn_is_answered(
     model: str, audio: str | None, case: Lost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = (Day(*case.deeds), *case.days)
+    pings = PING if any(one.deed == StopReading() for one in case.deeds) else CALM
     async with (
         gemini_server(
-            tmp_path, monkeypatch, model=model, days=days, pace=QUICK, settings=SETTINGS
+            tmp_path,
+            monkeypatch,
+            model=model,
+            days=days,
+            pace=QUICK,
+            settings=SETTINGS,
+            pings=pings,
         ) as (server, api),
         server.call(audio=audio) as caller,
     ):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rtc_server.settings import Settings
-from tests.e2e.gemini import FAST, MODELS, answers, ask, endings, gemini_server, of_type
+from tests.e2e.gemini import FAST, MODELS, PING, answers, ask, endings, gemini_server, of_type
 from tests.gemini.live_model import Moment, Pace
 from tests.gemini.mind import Memory, Reply
 from tests.gemini.misbehaviour import (
@@ -64,7 +64,6 @@ def after(*deeds: Deed) -> Day:
 WAYS: dict[str, tuple[Day, ...]] = {
     "goAway": (after(GoAway(0.2)),),
     "drop": (after(Abort()),),
-    "network gone": (after(StopReading()),),
     "broken JSON": (after(BROKEN_JSON),),
     "unknown message": (after(UNKNOWN_MESSAGE),),
     "oversized frame": (after(OVERSIZED),),
@@ -104,6 +103,33 @@ async def test_a_connection_that_is_lost_between_two_answers_is_not_told(
             assert answers(caller)[n] == f"Ada: after {way}"
             assert of_type(caller, "error") == [], way
         assert api.taken == connections
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("audio", ["sendrecv", None], ids=["voice", "text"])
+async def test_a_network_that_goes_between_two_answers_is_not_told(
+    audio: str | None, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the pings find it out."""
+    async with (
+        gemini_server(
+            tmp_path,
+            monkeypatch,
+            model=model,
+            days=[after(StopReading()), Day()],
+            mind=FirstAndLast(),
+            pace=QUICK,
+            settings=SETTINGS,
+            pings=PING,
+        ) as (server, api),
+        server.call(audio=audio) as caller,
+    ):
+        await ask(caller, "Ada")
+        await until(lambda: api.taken == 2)
+        turn = await ask(caller, "after it")
+        assert (turn["turn"], turn["interrupted"]) == (2, False)
+        assert answers(caller)[2] == "Ada: after it"
+        assert of_type(caller, "error") == []
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)

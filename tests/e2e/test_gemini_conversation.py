@@ -10,6 +10,7 @@ from rtc_server.settings import Settings
 from tests.e2e.gemini import MODELS, answers, ask, gemini_server, of_type
 from tests.e2e.server import Caller
 from tests.gemini.live_model import Pace
+from tests.gemini.server import StandIn
 from tests.peer.rtc_client import dominant_frequency
 from tests.waiting import until
 
@@ -22,6 +23,11 @@ both_dialects = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def weather(city: str) -> dict[str, str]:
     """The weather in a city."""
     return {"city": city, "sky": "clear"}
+
+
+async def hears(api: StandIn) -> None:
+    """The model is there; until then sound is kept for two seconds at most."""
+    await until(lambda: bool(api.connections) and "Audio" in api.connections[0].received)
 
 
 def finals(caller: Caller, role: str) -> list[tuple[int, str]]:
@@ -42,7 +48,7 @@ async def test_a_question_spoken_is_transcribed_and_answered_aloud(
         gemini_server(tmp_path, monkeypatch, model=model) as (server, api),
         server.call() as caller,
     ):
-        await caller.client.next_message("ready")
+        await hears(api)
         await caller.ask_aloud()
         turn = await caller.client.next_message("turn")
         assert (turn["turn"], turn["interrupted"]) == (1, False)
@@ -116,11 +122,12 @@ async def test_push_to_talk_is_answered_when_the_button_is_released(
     settings = Settings(port=0, allow_run_config=("realtime_input_config",))
     off = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
     async with (
-        gemini_server(tmp_path, monkeypatch, model=model, settings=settings) as (server, api),
+        gemini_server(
+            tmp_path, monkeypatch, model=model, settings=settings, pace=Pace(word_s=0.8)
+        ) as (server, api),
         server.call(run_config=off) as caller,
     ):
-        await caller.client.next_message("ready")
-        await until(lambda: "Audio" in ((api.connections and api.connections[0].received) or []))
+        await hears(api)
         caller.client.send({"type": "activity", "state": "start"})
         await caller.ask_aloud()
         caller.client.send({"type": "activity", "state": "end"})

@@ -152,9 +152,10 @@ async def test_each_of_three_texts_at_once_has_the_time_that_the_user_waited(
         await caller.client.wait_for(lambda: len(of_type(caller, "turn")) == 3)
         assert answers(caller) == {1: "one", 2: "two", 3: "three"}
         times = [one["response_ms"] for one in of_type(caller, "latency")]
-        # Each had to wait until the one before was played: 200 ms of sound.
-        assert times[1] - times[0] >= 180
-        assert times[2] - times[1] >= 180
+        # Each had to wait until the one before was played: 200 ms of sound, of which the pacer
+        # makes good 60 where its beginning was late.
+        assert times[1] - times[0] >= 120
+        assert times[2] - times[1] >= 120
         assert not any(one["interrupted"] for one in of_type(caller, "turn"))
         counted = (await server.metrics())["rtc_response_seconds_sum"]
         assert counted == pytest.approx(sum(times) / 1000, abs=0.01)
@@ -162,14 +163,13 @@ async def test_each_of_three_texts_at_once_has_the_time_that_the_user_waited(
 
 @pytest.mark.parametrize("during_speech", ["interrupt", "queue"])
 async def test_harness_finds_the_answer_to_each_of_three_texts_and_measures_the_same(
-    during_speech: str,
+    during_speech: str, stolen: StolenTime
 ) -> None:
     """From outside, on its own clock; before the server said of two that nobody had asked."""
     llm = leaves_half(spoken)
     llm.scripts.pop(0)
     settings = Settings(port=0, text_during_speech=during_speech)  # type: ignore[arg-type]
     async with (
-        StolenTime() as stolen,
         Server.running(llm, settings) as server,
         RtcClient.connect(server.url) as client,
     ):

@@ -125,9 +125,11 @@ async def test_packets_leave_in_order_with_the_clock_of_their_frames(path: str) 
         assert all(one % 960 == 0 for one in ticks) or ticks[-1] > 9600
 
 
-async def test_reports_tell_the_caller_of_what_it_sent_and_is_sent(path: str) -> None:
+async def test_reports_tell_the_caller_of_what_it_sent_and_is_sent(
+    path: str, stolen: StolenTime
+) -> None:
     """Receiver and sender reports are aiortc's, and right."""
-    async with StolenTime() as stolen, call(data=False) as (peer, client):
+    async with call(data=False) as (peer, client):
         client.drop = lambda number: number % 10 == 0
         peer.speak(tone(500, 3.0, rate=24_000))
         [ours], [theirs] = peer.connection._pc.getSenders(), client.pc.getReceivers()
