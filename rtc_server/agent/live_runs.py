@@ -462,6 +462,7 @@ class LiveRuns:
 
     async def connected(self) -> None:
         """A connection is open."""
+        self._resumption.connected()
         self._link.connected()
         self._count.connected(self._now())
         if self.speaks_only and not self._link.models.is_fallback:

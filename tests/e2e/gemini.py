@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.agent.scripted_llm import ScriptedLlm
 from tests.e2e.server import Caller, Server
 from tests.gemini.server import StandIn
 from tests.peer.rtc_client import WAIT_S
+from tests.waiting import until
 
 __all__ = [
     "CALM",
@@ -40,8 +42,8 @@ FAST = RetryRules(first_delay_s=0.02, max_delay_s=0.1, stall_s=5.0, close_s=3.0)
 CALM = {"ping_interval": 20.0, "ping_timeout": 60.0, "close_timeout": 0.5}
 """A pong that a busy machine keeps back ends no connection."""
 
-PING = {"ping_interval": 0.3, "ping_timeout": 3.0, "close_timeout": 0.5}
-"""For a network that is gone, which nothing else tells of."""
+PING = {"ping_interval": 0.3, "ping_timeout": 2.0, "close_timeout": 0.5}
+"""For a network that is gone, which nothing else tells of, be it after the call."""
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Server, StandIn]]]
 
@@ -77,10 +79,18 @@ async def gemini_server(
             async with Server.running(ScriptedLlm(), settings, root=root, retry=retry) as server:
                 models = _models_of(server)
                 yield server, api
+            if pings is PING:
+                # To a network that is gone a connection is closed in vain; its pings end it.
+                await until(lambda: not _kept_alive())
         finally:
             for one in models:
                 await one.api_client.aio.aclose()
                 await one._live_api_client.aio.aclose()
+
+
+def _kept_alive() -> list[asyncio.Task[Any]]:
+    """The connections that are still pinged."""
+    return [one for one in asyncio.all_tasks() if "Connection.keepalive" in repr(one.get_coro())]
 
 
 def _models_of(server: Server) -> list[Any]:

@@ -484,7 +484,7 @@ async def test_offers_that_come_at_once_are_answered_one_after_another(
             running -= 1
 
     monkeypatch.setattr(PeerConnection, "answer", counted)
-    settings = Settings(port=0, limits=Limits(connect_timeout_s=0.5, max_calls=12))
+    settings = Settings(port=0, limits=Limits(connect_timeout_s=3.0, max_calls=12))
     async with Server.running(ScriptedLlm(scripts=[never_answer]), settings) as server:
         async with server.call(audio=None) as caller:
             sdp = caller.client.pc.localDescription.sdp
@@ -518,19 +518,19 @@ async def test_a_full_server_says_so_and_takes_a_call_again_when_one_has_ended()
 
 
 async def test_a_call_ends_at_its_longest_and_is_told_before() -> None:
-    settings = Settings(port=0, limits=Limits(max_call_s=1.0))
+    settings = Settings(port=0, limits=Limits(max_call_s=4.0))
     async with (
         Server.running(ScriptedLlm(scripts=[never_answer]), settings) as server,
         server.call(audio=None) as caller,
     ):
         goaway = await caller.client.next_message("goaway")
         assert goaway["reason"] == "max_duration"
-        assert 0 < goaway["seconds"] <= 1
+        assert 0 < goaway["seconds"] <= 2
         await caller.client.wait_for(lambda: caller.client.pc.connectionState == "closed")
 
 
 async def test_a_call_that_ends_in_an_answer_ends_the_answer_too() -> None:
-    settings = Settings(port=0, limits=Limits(max_call_s=1.0))
+    settings = Settings(port=0, limits=Limits(max_call_s=4.0))
     llm = ScriptedLlm(scripts=[talker(seconds=8.0)])
     async with Server.running(llm, settings) as server, server.call() as caller:
         caller.client.send({"type": "text", "data": "hello"})
@@ -565,7 +565,7 @@ async def test_the_session_state_crosses_both_ways_where_the_operator_allows_it(
 
 
 async def test_a_call_in_which_nobody_speaks_ends_and_is_told_before() -> None:
-    settings = Settings(port=0, limits=Limits(idle_s=1.0))
+    settings = Settings(port=0, limits=Limits(idle_s=3.0))
     async with (
         Server.running(ScriptedLlm(scripts=[never_answer]), settings) as server,
         server.call() as caller,

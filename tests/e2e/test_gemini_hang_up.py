@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rtc_server.settings import Settings
-from tests.e2e.gemini import MODELS, gemini_server
+from tests.e2e.gemini import MODELS, PING, gemini_server
 from tests.e2e.test_overdue_answers import slow
 from tests.gemini.live_model import Moment, Pace
 from tests.gemini.misbehaviour import (
@@ -92,6 +92,7 @@ async def test_after_every_bad_day_nothing_is_left_of_a_call_whose_caller_hangs_
         pace=QUICK,
         settings=Settings(port=0),
         tools=[slow],
+        pings=PING,
     ) as (server, api):
         before = named_tasks()
         for days in worst_days():

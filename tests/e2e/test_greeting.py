@@ -24,7 +24,7 @@ from tests.peer.rtc_client import RtcClient
 from tests.waiting import until
 
 GREETING = "Greet the caller."
-SETTINGS = Settings(port=0, greeting=GREETING, limits=Limits(answer_s=1.5))
+SETTINGS = Settings(port=0, greeting=GREETING, limits=Limits(answer_s=2.5))
 RETRY = RetryRules(first_delay_s=0.05)
 
 

@@ -153,7 +153,7 @@ async def test_twenty_calls_in_a_row_and_five_at_once_leave_nothing() -> None:
 
 @pytest.mark.usefixtures("quick_consent")
 async def test_a_call_that_is_never_connected_is_given_up() -> None:
-    settings = Settings(port=0, limits=Limits(connect_timeout_s=0.5))
+    settings = Settings(port=0, limits=Limits(connect_timeout_s=3.0))
     async with Server.running(ScriptedLlm(scripts=[talk_or_fail]), settings) as server:
         async with server.call(audio=None) as caller:
             offer = caller.client.pc.localDescription.sdp

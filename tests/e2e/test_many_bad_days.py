@@ -9,7 +9,7 @@ import pytest
 
 from benches.bad_day_callers import Callers
 from rtc_server.settings import Limits, Settings
-from tests.e2e.gemini import gemini_server
+from tests.e2e.gemini import PING, gemini_server
 from tests.gemini.live_model import Pace
 from tests.gemini.misbehaviour import random_day
 from tests.waiting import until
@@ -34,6 +34,7 @@ async def test_every_turn_is_accounted_for_while_the_model_fails_at_random(
         days=lambda number: random_day(rng, 0.9),
         pace=Pace(playback=0.5, word_s=0.1),
         settings=Settings(port=0, limits=limits),
+        pings=PING,
     ) as (server, api):
         callers = Callers(
             server.url, 6, ANSWER_S + MARGIN_S, aloud=1, text=2, seed=5, pause_s=(0.2, 1.0)

@@ -75,7 +75,7 @@ async def test_caller_sees_and_hears_that_the_model_is_away_and_then_that_it_is_
 async def test_model_that_never_answers_is_asked_again_over_a_new_connection() -> None:
     """The turn ends with an error, the next one is answered."""
     llm = ScriptedLlm(scripts=[never_answer, talker(seconds=0.2, wait_playback=False)])
-    settings = Settings(port=0, limits=Limits(answer_s=0.5))
+    settings = Settings(port=0, limits=Limits(answer_s=2.0))
     async with Server.running(llm, settings) as server, server.call() as caller:
         caller.client.send({"type": "text", "data": "hello"})
         error = await caller.client.next_message("error")

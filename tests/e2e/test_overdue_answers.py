@@ -27,7 +27,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.filterwarnings("ignore:The `session.send` method is deprecated")
 
 PACE = Pace(playback=0.0, word_s=0.1)
-ANSWER_S = 1.0
+ANSWER_S = 2.5
 """The watchdog's time in these tests."""
 
 IMPATIENT = Settings(port=0, limits=Limits(answer_s=ANSWER_S))
@@ -80,7 +80,7 @@ async def test_a_turn_that_never_ends_is_told_to_be_lost_and_the_next_one_is_ans
         server.call(audio=audio) as caller,
     ):
         await ask(caller, "I am Ada")
-        lost = await ask(caller, "count to 30", 4 * ANSWER_S)
+        lost = await ask(caller, "count to 30")
         assert (lost["interrupted"], lost["heard_text"]) == (True, heard)
         if audio is not None:
             assert lost["heard_ms"] == pytest.approx(100 if heard else 0, abs=20)
@@ -142,7 +142,7 @@ async def test_a_model_that_is_silent_after_the_setup_is_left_for_a_new_connecti
         ),
         server.call() as caller,
     ):
-        lost = await ask(caller, "I am Ada", 4 * ANSWER_S)
+        lost = await ask(caller, "I am Ada")
         assert lost["interrupted"]
         await ask(caller, "hello")
         assert endings(caller) == [("turn", 1, True), TIMED_OUT, ("turn", 2, False)]
@@ -217,7 +217,7 @@ async def test_the_harness_reports_an_answer_that_was_cut_and_why() -> None:
     printed: list[str] = []
     async with Server.running(llm, IMPATIENT) as server:
         turns = [TextTurn("Tell."), TextTurn("And now?")]
-        plan = CallPlan(server.url, turns, CallRequest(modality="audio"), timeout_s=10.0)
+        plan = CallPlan(server.url, turns, CallRequest(modality="audio"))
         result = await place_call(plan, printed.append)
     cut, whole = result.report["turns"]
     assert (cut["interrupted"], cut["heard_text"]) == (True, "Once upon a time")

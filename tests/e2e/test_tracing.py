@@ -203,7 +203,7 @@ async def test_a_turn_that_was_given_up_is_an_interrupted_one(collector: Collect
         await connection.receive_text()
 
     llm = ScriptedLlm(scripts=[half, never_answer, talker(seconds=0.1)])
-    limits = Limits(answer_s=0.5)
+    limits = Limits(answer_s=2.0)
     async with traced(collector, llm, limits=limits) as server, server.call() as caller:
         for n in range(2):
             caller.client.send({"type": "text", "data": "hello"})

@@ -93,6 +93,7 @@ class Resumption:
         self._agent: str | None = None
         self._was_taken_up = False
         self._is_untried = False
+        self._is_made_with_handle = False
         self._is_in_use = False
         """The connection was made with a handle, and nothing has come on it yet."""
 
@@ -144,7 +145,11 @@ class Resumption:
 
     def connects(self) -> None:
         """A connection is made, with the handle if there is one."""
-        self._is_in_use = self.handle is not None
+        self._is_made_with_handle = self._is_in_use = self.handle is not None
+
+    def connected(self) -> None:
+        """It is there; what came since it was to be made came late, of the one before."""
+        self._is_in_use = self._is_made_with_handle
 
     def connects_again(self) -> None:
         """ADK connects once more within a run.

@@ -185,6 +185,25 @@ def test_a_handle_that_is_unknown_in_the_middle_of_a_call_is_refused_and_others_
     assert resumption.handle is None
 
 
+def test_what_comes_late_of_the_connection_before_does_not_speak_for_the_handle() -> None:
+    """ADK connects again while its last events still wait to be taken."""
+    resumption = Kept().resumption
+    resumption.connects()
+    resumption.connected()
+    resumption.take(update("one"))
+    resumption.connects()
+    resumption.take(update("two"))
+    resumption.connected()
+    assert resumption.was_refused(is_unknown=True)
+    assert resumption.handle is None
+    resumption.take(update("three"))
+    resumption.connects()
+    resumption.connected()
+    resumption.take(Event(author="root", invocation_id="run"))
+    assert not resumption.was_refused(is_unknown=True)
+    assert resumption.handle == "three"
+
+
 @pytest.mark.filterwarnings("ignore:SequentialAgent is deprecated:DeprecationWarning")
 def test_a_workflow_begins_with_its_first_agent_and_not_by_the_handle_of_the_last() -> None:
     agents = [LlmAgent(name=name, model=ScriptedLlm(model="m")) for name in ("root", "last")]

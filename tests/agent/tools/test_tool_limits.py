@@ -175,7 +175,8 @@ async def test_call_whose_tools_block_one_thread_after_another_is_refused_more(
         release.wait(60)
 
     agent = agent_of(llm, tools=[block, noop])
-    async with serve_agent(agent, settings=IMPATIENT) as server:
+    patient = Settings(limits=Limits(tool_s=0.5))  # with one that only waits for a slow machine
+    async with serve_agent(agent, settings=patient) as server:
         try:
             llm.scripts = [uses_tool("block")]
             async with server.call() as live:
