@@ -73,8 +73,9 @@ class RunWatch:
                 if run.done() or self._closing.is_set() or not self._is_connected():
                     continue
                 before, deaf = deaf, self._queue.taker_error or self._stall()
-                # A dead connection kills the sender a moment before ADK renews both.
-                if deaf is not None and type(before) is type(deaf):
+                # A dead connection kills the sender a moment before ADK renews both: what is seen
+                # next may be the death of another.
+                if deaf is not None and (deaf is before or _are_stalls(before, deaf)):
                     return deaf
         finally:
             await self._cancel(run)
@@ -99,6 +100,10 @@ class RunWatch:
         await asyncio.wait({run}, timeout=self._retry.close_s)
         if not run.done():
             self._log.error("the agent's run does not end; it is left to itself")
+
+
+def _are_stalls(*seen: BaseException | None) -> bool:
+    return all(isinstance(one, AgentStalled) for one in seen)
 
 
 def _read(run: asyncio.Task[None]) -> None:

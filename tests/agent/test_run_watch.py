@@ -12,6 +12,7 @@ import pytest
 from rtc_server.agent.failures import AgentStalled, Renewed
 from rtc_server.agent.live_request_queue import BoundedLiveRequestQueue
 from rtc_server.agent.run_watch import RunWatch
+from tests.waiting import until
 
 from .conftest import FAST
 
@@ -67,6 +68,27 @@ async def test_run_that_is_deaf_and_raises_is_read(unread: list[str]) -> None:
     assert isinstance(await watch_of(queue).run(fail_when_cancelled), AgentStalled)
     gc.collect()
     assert unread == []
+
+
+class Dying(BoundedLiveRequestQueue):
+    """Whenever one looks, another sender has just died of its connection."""
+
+    looks = 0
+
+    @property
+    def taker_error(self) -> BaseException | None:
+        self.looks += 1
+        return OSError()
+
+
+async def test_run_whose_senders_die_one_after_another_is_not_deaf() -> None:
+    """ADK renews each: it is one sender without a successor that makes a run deaf."""
+    queue = Dying()
+
+    async def go_on() -> None:
+        await until(lambda: queue.looks >= 4)
+
+    assert await watch_of(queue).run(go_on) is None
 
 
 async def test_run_that_raises_late_is_read(unread: list[str]) -> None:

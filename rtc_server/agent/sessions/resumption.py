@@ -93,7 +93,8 @@ class Resumption:
         self._agent: str | None = None
         self._was_taken_up = False
         self._is_untried = False
-        self._is_made_with_handle = False
+        self._is_connected = True
+        """False: what still comes is late, of the connection before."""
         self._is_in_use = False
         """The connection was made with a handle, and nothing has come on it yet."""
 
@@ -121,7 +122,8 @@ class Resumption:
 
     def take(self, event: Event) -> None:
         """Keep the newest handle of the agent that speaks; never an empty one."""
-        self._is_untried = self._is_in_use = False
+        if self._is_connected:
+            self._is_untried = self._is_in_use = False
         if event.author not in ("user", self._agent):
             # Another agent has a live session of its own.
             self.handle, self._agent = None, event.author
@@ -145,11 +147,12 @@ class Resumption:
 
     def connects(self) -> None:
         """A connection is made, with the handle if there is one."""
-        self._is_made_with_handle = self._is_in_use = self.handle is not None
+        self._is_in_use = self.handle is not None
+        self._is_connected = False
 
     def connected(self) -> None:
-        """It is there; what came since it was to be made came late, of the one before."""
-        self._is_in_use = self._is_made_with_handle
+        """It is there, and what comes from now on comes of it."""
+        self._is_connected = True
 
     def connects_again(self) -> None:
         """ADK connects once more within a run.

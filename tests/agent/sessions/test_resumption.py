@@ -191,12 +191,16 @@ def test_what_comes_late_of_the_connection_before_does_not_speak_for_the_handle(
     resumption.connects()
     resumption.connected()
     resumption.take(update("one"))
-    resumption.connects()
-    resumption.take(update("two"))
-    resumption.connected()
-    assert resumption.was_refused(is_unknown=True)
-    assert resumption.handle is None
-    resumption.take(update("three"))
+    for becomes_connected in (True, False):
+        resumption.connects()
+        resumption.take(update("two"))
+        if becomes_connected:
+            resumption.connected()
+        assert resumption.was_refused(is_unknown=True)
+        assert resumption.handle is None
+        resumption.connects()
+        resumption.connected()
+        resumption.take(update("three"))
     resumption.connects()
     resumption.connected()
     resumption.take(Event(author="root", invocation_id="run"))
