@@ -64,13 +64,12 @@ export { canShareScreen, listCameras } from "./video.js";
 
 export class Call extends EventTarget {
   #url;
-  #token;
   #memory;
   #offer;
   #connections = new Connections({
     describe: () => this.#describe(),
     media: () => this.#media(),
-    dropResumeToken: () => this.#dropResumeToken(),
+    dropResumeToken: () => this.#memory.dropResumeToken(),
   });
   #microphone = new Microphone((track) => this.#connections.replaceTrack(track));
   #video = new Video((track) => this.#connections.replaceVideo(track));
@@ -86,8 +85,6 @@ export class Call extends EventTarget {
   #takesVideo = null;
   /** Whether the agent looks at pictures; null before a server has said so. @type {boolean | null} */
   #takesPictures = null;
-  /** @type {import("./memory.js").Known} */
-  #known;
   #callId = "";
   #outbox = new Outbox();
   /** Whether the browser is asking the person for the microphone. */
@@ -123,13 +120,10 @@ export class Call extends EventTarget {
   } = {}) {
     super();
     this.#url = url;
-    this.#token = token;
-    this.#memory = new Memory(storage, token);
+    this.#memory = new Memory(storage, token, sessionId);
     this.#tools = new ClientTools(clientTools, (message) => this.#send(message));
     const client_tools = clientTools.length > 0 ? this.#tools.declarations : null;
     this.#offer = { user_id: userId, agent, modality, run_config: runConfig, client_tools };
-    const known = this.#memory.read();
-    this.#known = sessionId && sessionId !== known.sessionId ? { sessionId } : known;
     this.#loudspeaker = new Loudspeaker(element);
     this.#listen();
     const heeded = { signal: this.#listening.signal };
@@ -164,7 +158,7 @@ export class Call extends EventTarget {
 
   /** @returns {string} empty before the first connection */
   get sessionId() {
-    return this.#known.sessionId ?? "";
+    return this.#memory.sessionId ?? "";
   }
 
   /** @returns {string} of the newest connection; empty before the first */
@@ -267,9 +261,8 @@ export class Call extends EventTarget {
   forget() {
     this.hangUp();
     this.#outbox.clear();
-    this.#known = {};
+    this.#memory.forget();
     this.#callId = "";
-    this.#memory.write(this.#known);
   }
 
   /** Hangs up for good. May be called twice. */
@@ -423,7 +416,7 @@ export class Call extends EventTarget {
       source.addEventListener(type, (event) => handle(detailOf(event)));
     const connections = this.#connections;
     when(connections, "config", (config) => this.#emit("config", config));
-    when(connections, "placed", (placed) => this.#remember(placed));
+    when(connections, "placed", (placed) => this.#onPlaced(placed));
     when(connections, "stream", (stream) => this.#onStream(stream));
     when(connections, "message", (message) => this.#onMessage(message));
     when(connections, "answered", (t) => this.#outbox.onPong(t));
@@ -443,21 +436,14 @@ export class Call extends EventTarget {
     const modality = this.#hasAudio ? this.#offer.modality : "text";
     return {
       url: this.#url,
-      token: this.#known.resumeToken ?? this.#token,
-      offerFields: { ...this.#offer, modality, session_id: this.#known.sessionId },
+      token: this.#memory.token,
+      offerFields: { ...this.#offer, modality, session_id: this.#memory.sessionId },
     };
   }
 
   #media() {
     const video = this.#video.stream?.getVideoTracks()[0] ?? null;
     return { audio: this.#hasAudio, microphone: this.#microphone.stream, video };
-  }
-
-  #dropResumeToken() {
-    if (!this.#known.resumeToken) return false;
-    delete this.#known.resumeToken;
-    this.#memory.write(this.#known);
-    return true;
   }
 
   #onTaken() {
@@ -467,11 +453,9 @@ export class Call extends EventTarget {
   }
 
   /** @param {PlacedCall} placed */
-  #remember(placed) {
+  #onPlaced(placed) {
     this.#callId = placed.call_id;
-    this.#known = { sessionId: placed.session_id };
-    if (placed.resume_token) this.#known.resumeToken = placed.resume_token;
-    this.#memory.write(this.#known);
+    this.#memory.remember(placed);
   }
 
   /** @param {MediaStream} stream */

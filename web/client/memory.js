@@ -1,10 +1,12 @@
 /**
- * Which session a tab goes on with after a reload, and for whom.
+ * Which session a call goes on with, after a reload of the tab too, and for whom.
  *
  * @module memory
  */
 
 const STORAGE_KEY = "rtc.conversation";
+
+/** @typedef {import("./api.js").PlacedCall} PlacedCall */
 
 /**
  * @typedef {object} Known
@@ -15,19 +17,57 @@ const STORAGE_KEY = "rtc.conversation";
 /** The session of one person: another one who uses the same tab begins with nothing. */
 export class Memory {
   #storage;
+  #token;
   #identity;
+  /** @type {Known} */
+  #known;
 
   /**
-   * @param {Storage | null} storage  null: nothing is remembered
+   * @param {Storage | null} storage  null: nothing outlives the page
    * @param {string | null} token  of the person; null: whoever it was before
+   * @param {string | null} sessionId  the one to go on with, whichever is remembered
    */
-  constructor(storage, token) {
+  constructor(storage, token, sessionId) {
     this.#storage = storage;
+    this.#token = token;
     this.#identity = token === null ? null : identityOf(token);
+    const known = this.#read();
+    this.#known = sessionId && sessionId !== known.sessionId ? { sessionId } : known;
+  }
+
+  /** @returns {string | undefined} undefined: the next call begins a new one */
+  get sessionId() {
+    return this.#known.sessionId;
+  }
+
+  /** @returns {string | null} what the server is shown: the one for this session, where there is */
+  get token() {
+    return this.#known.resumeToken ?? this.#token;
+  }
+
+  /** @param {PlacedCall} placed */
+  remember({ session_id, resume_token }) {
+    this.#known = { sessionId: session_id };
+    if (resume_token) this.#known.resumeToken = resume_token;
+    this.#write();
+  }
+
+  /** @returns {boolean} whether there was a token for the session alone, which is no longer good */
+  dropResumeToken() {
+    if (!this.#known.resumeToken) return false;
+    delete this.#known.resumeToken;
+    this.#write();
+    return true;
+  }
+
+  /** The next call begins a new session. */
+  forget() {
+    this.#known = {};
+    this.#write();
   }
 
   /** @returns {Known} */
-  read() {
+  #read() {
     const { identity, ...known } = this.#stored();
     if (this.#identity === null) {
       this.#identity = identity ?? "";
@@ -36,13 +76,12 @@ export class Memory {
     return identity === this.#identity ? known : {};
   }
 
-  /** @param {Known} known  an empty one forgets */
-  write(known) {
+  #write() {
     try {
-      if (known.sessionId === undefined) this.#storage?.removeItem(STORAGE_KEY);
+      if (this.#known.sessionId === undefined) this.#storage?.removeItem(STORAGE_KEY);
       else {
         const identity = this.#identity ?? "";
-        this.#storage?.setItem(STORAGE_KEY, JSON.stringify({ ...known, identity }));
+        this.#storage?.setItem(STORAGE_KEY, JSON.stringify({ ...this.#known, identity }));
       }
     } catch {
       // Storage is full or forbidden: a reload begins a new conversation.

@@ -15,11 +15,11 @@ import { Notice } from "./notice.js";
 import { Panel } from "./panel.js";
 import { Preferences } from "./preferences.js";
 import { Questions } from "./questions.js";
+import { forgetTranscript, restoreTranscript, storeTranscript, takeFragment } from "./reload.js";
 import { Scroller } from "./scroller.js";
 import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
 import { WORDS, answered, answeredIn, goesOnWith, nowUsing, unanswered } from "./strings.js";
-import { tab } from "./storage.js";
 import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./transcript_view.js";
 import { translate } from "./translate.js";
@@ -28,10 +28,6 @@ import { translate } from "./translate.js";
 /** @typedef {import("../client/call.js").Config} Config */
 /** @typedef {import("../client/call.js").ServerMessage} ServerMessage */
 /** @typedef {import("../client/call.js").MicrophoneChange} MicrophoneChange */
-
-const TRANSCRIPT_KEY = "rtc.transcript";
-const SESSION_KEY = "rtc.transcript.session";
-const TOKEN_KEY = "rtc.token";
 
 class App {
   #preferences = new Preferences();
@@ -71,7 +67,7 @@ class App {
   #wasHeld = false;
 
   constructor() {
-    this.#restore();
+    this.#wasHeld = restoreTranscript(this.#transcript, this.#call.sessionId);
     new Panel(byId("panel", HTMLElement), this.#call, {
       toggle: byId("panel-toggle", HTMLButtonElement),
       fingerprint: () => this.#page,
@@ -422,7 +418,7 @@ class App {
     this.#wasHeld = false;
     this.#latency.hidden = true;
     this.#settleNotice();
-    tab.write(TRANSCRIPT_KEY, null);
+    forgetTranscript();
     if (hadAudio) this.#startAudio();
     else this.#call.start({ microphone: false });
     this.#composer.focus();
@@ -480,36 +476,9 @@ class App {
     }
   }
 
-  #restore() {
-    // Of another session, or of another person's, nothing is shown.
-    const isOfSession = tab.read(SESSION_KEY) === this.#call.sessionId;
-    if (!isOfSession || this.#call.sessionId === "") tab.write(TRANSCRIPT_KEY, null);
-    const stored = tab.read(TRANSCRIPT_KEY);
-    if (stored === null) return;
-    this.#transcript.restore(stored);
-    this.#wasHeld = true;
-  }
-
   #store() {
-    const { length } = this.#transcript.entries;
-    if (length === 0) return;
-    tab.write(SESSION_KEY, this.#call.sessionId);
-    tab.writeNewest(TRANSCRIPT_KEY, length, (count) => this.#transcript.newest(count));
+    storeTranscript(this.#transcript, this.#call.sessionId);
   }
-}
-
-/**
- * The call token out of `#token=…`, and the session out of `#session=…`: they are taken out of
- * the address, and the token is kept for reloads.
- *
- * @returns {{token: string | null, sessionId: string | null}}
- */
-function takeFragment() {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const token = fragment.get("token");
-  if (token) tab.write(TOKEN_KEY, token);
-  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
-  return { token: token ?? tab.read(TOKEN_KEY), sessionId: fragment.get("session") };
 }
 
 translate(document);
