@@ -122,6 +122,9 @@ class Turns:
         given = self.answers.given
         if given is not None and discards:
             self.cut = CutAnswer(now, has_begun, given.tools, said_at=given.last_output_at)
+        elif given is not None and given.tools.is_on:
+            # Models that end the turn of a tool call may have done so behind ADK's waiting for it.
+            self._late_complete = given.said_complete_at is None
         self._held_transcript = None
         self.out += self.answers.flush(now)
 

@@ -199,6 +199,32 @@ def test_a_text_interrupts_an_answer_that_waits_for_a_tool(stage: Stage) -> None
     assert stage.sent("error") == []
 
 
+def test_the_end_of_a_round_of_tools_that_a_text_cut_off_is_no_answer_to_the_text(
+    stage: Stage,
+) -> None:
+    """ADK passes it on once the tool is over, behind the text."""
+    stage.types("look it up")
+    stage.agent(live.ToolCalled("1", "search", {}))
+    stage.types("never mind")
+    stage.agent(live.ToolCancelled("1", "search"), live.ModelTurnComplete())
+    assert stage.turns() == [(1, True)]
+    assert stage.states()[-1] == "thinking"
+    stage.speak(100)
+    stage.agent(live.ModelTurnComplete())
+    assert stage.play(200) == 100
+    assert stage.turns() == [(1, True), (2, False)]
+    assert [(one["turn"], "response_ms" in one) for one in stage.sent("latency")] == [(2, True)]
+
+
+def test_a_round_of_tools_whose_end_was_told_ends_no_other_answer(stage: Stage) -> None:
+    """So the next end is that of an answer without a word."""
+    stage.types("look it up")
+    stage.agent(live.ToolCalled("1", "search", {}), live.ModelTurnComplete())
+    stage.types("never mind")
+    stage.agent(live.ToolCancelled("1", "search"), live.ModelTurnComplete())
+    assert stage.turns() == [(1, True), (2, False)]
+
+
 def test_what_a_model_says_while_the_tool_of_a_cut_answer_works_is_the_next_answer(
     stage: Stage,
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rtc_server.settings import Settings
+from tests.agent.held_tools import slow
 from tests.e2e.gemini import MODELS, answers, ask, gemini_server, of_type
 from tests.e2e.server import Caller
 from tests.gemini.live_model import Pace
@@ -112,6 +113,29 @@ async def test_a_tool_is_used_and_its_result_spoken_of(
         assert answers(caller)[1] == 'weather says {"city": "Rome", "sky": "clear"}'
         assert api.connections[0].setup is not None
         assert api.connections[0].setup.tools == ("weather",)
+
+
+@pytest.mark.leaves_resources("the idle thread of the tools ends shortly after")
+@both_dialects
+async def test_a_text_while_a_tool_works_is_answered_by_the_next_turn(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2.x has ended the turn of the call: that is no answer to the text."""
+    tool = slow()
+    async with (
+        gemini_server(
+            tmp_path, monkeypatch, model=model, tools=[tool.look], pace=Pace(playback=0)
+        ) as (server, _),
+        server.call() as caller,
+    ):
+        caller.client.send({"type": "text", "data": "use look"})
+        await tool.started()
+        cut = await ask(caller, "never mind")
+        turn = await caller.client.next_message("turn")
+        assert [(one["turn"], one["interrupted"]) for one in (cut, turn)] == [(1, True), (2, False)]
+        assert answers(caller) == {2: "You said: never mind"}
+        assert [one["turn"] for one in of_type(caller, "latency") if one["response_ms"]] == [2]
+        assert [one["phase"] for one in of_type(caller, "tool")] == ["call", "cancelled"]
 
 
 @both_dialects
