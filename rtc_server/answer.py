@@ -6,6 +6,7 @@ an answer begins and ends.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -110,19 +111,45 @@ class ToolRound:
     running: set[str] = field(default_factory=set)
     """Their ids."""
 
-    has_returned: bool = False
-    """A tool has answered and the model has said nothing since."""
+    returned: set[str] = field(default_factory=set)
+    """The ids of those that have answered; the model has said nothing since."""
+
+    cancelled: set[str] = field(default_factory=set)
+    """The ids of those that give no answer."""
 
     @property
     def is_on(self) -> bool:
         """A tool is at work, or has answered and the model has said nothing since."""
-        return bool(self.running) or self.has_returned
+        return bool(self.running or self.returned)
 
     def give_back(self, id: str) -> None:
         """A tool has answered the model."""
         if id in self.running:
             self.running.discard(id)
-            self.has_returned = True
+            self.returned.add(id)
+
+    def cancel(self, id: str) -> None:
+        """A tool gives no answer."""
+        if id in self.running:
+            self.running.discard(id)
+            self.cancelled.add(id)
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Nothing is left of it to be waited for, and the model has said nothing since."""
+        return bool(self.cancelled) and not self.is_on
+
+    def take_back(self, ids: Collection[str]) -> None:
+        """The model wants these calls no more, nor what came of them."""
+        its_own = (self.running | self.returned).intersection(ids)
+        self.running -= its_own
+        self.returned -= its_own
+        self.cancelled |= its_own
+
+    def go_on(self) -> None:
+        """The model goes on with its words."""
+        self.returned.clear()
+        self.cancelled.clear()
 
 
 @dataclass(slots=True)
@@ -176,7 +203,7 @@ class Answer:
         """
         if not self.has_spoken or self.tools.running:
             return False
-        patience_s = after_tool_s if self.tools.has_returned else for_s
+        patience_s = after_tool_s if self.tools.returned else for_s
         return now - self.last_output_at > patience_s
 
     def latency(self, sent_at: float, uplink_ms: float | None) -> Latency:

@@ -154,6 +154,8 @@ class Conversation:
                 | live.ToolCancelled()
             ):
                 self._on_tool(event, now)
+            case live.CallsTakenBack(ids):
+                self._turns.on_taken_back(ids)
             case (
                 live.AgentThought()
                 | live.AgentPicture()

@@ -6,6 +6,7 @@ are of: all that comes is discarded until the model is known to have begun anoth
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .answer import Question, ToolRound
@@ -29,6 +30,9 @@ class CutAnswer:
     said_at: float = float("-inf")
     """When the model last said something of it."""
 
+    round_has_ended: bool = False
+    """The model has ended the turn of its round of tools."""
+
     interrupted_ahead: bool = False
     """The model has said that it is interrupted, and ADK will when its tool has returned."""
 
@@ -40,8 +44,13 @@ class CutAnswer:
     def swallow(self, now: float) -> None:
         """The model said something, which is discarded."""
         self.since = self.said_at = now
-        self.tools.has_returned = False
+        self.tools.go_on()
         self.has_begun = True
+
+    def take_back(self, ids: Collection[str]) -> bool:
+        """The model wants these calls no more; whether it says nothing more of the answer, then."""
+        self.tools.take_back(ids)
+        return self.tools.is_taken_back and not self.interrupted_ahead
 
     def is_over(self, question: Question, now: float) -> bool:
         """Whether a ``turn_complete`` of the model is the end of this answer."""
@@ -49,7 +58,8 @@ class CutAnswer:
         if self.interrupted_ahead:
             return False
         # The model closes a round of tools, unless it has something else to answer.
-        return not self.tools.is_on or question.is_open
+        self.round_has_ended = self.tools.is_on and not question.is_open
+        return not self.round_has_ended
 
     def is_forgotten(self, question: Question, now: float, rules: ConversationRules) -> bool:
         """The model has neither gone on with it nor said that it is over, and will not."""

@@ -55,14 +55,15 @@ class Turns:
     def begin(self, now: float) -> Answer:
         """The answer that is being given; a new one if there is none.
 
-        Or if the model, while a tool works for that one, turns to what was asked meanwhile.
+        Or if the model, while a tool works for that one, turns to what was asked meanwhile, or
+        has taken its tools back for that.
         """
         answer = self.answers.given
-        if answer is not None and answer.tools.running and self.asked.question.is_open:
+        if answer is not None and self._is_left(answer):
             self.out += self.answers.flush(now)
         elif answer is not None:
             answer.last_output_at = now
-            answer.tools.has_returned = False
+            answer.tools.go_on()
             answer.said_complete_at = None
             return answer
         self.absence.hush()
@@ -74,6 +75,13 @@ class Turns:
         if held is not None:
             self.out += self.answers.report.transcript(answer, held)
         return answer
+
+    def _is_left(self, answer: Answer) -> bool:
+        """Whether what the model says now is to something that was asked since."""
+        is_asked = self.asked.question.is_open
+        if answer.tools.is_taken_back:
+            return is_asked or self.asked.is_spoken
+        return is_asked and bool(answer.tools.running)
 
     def end_stalled(self, now: float, rules: ConversationRules) -> bool:
         """Ends an answer that its model has left in the middle; whether there was one.
@@ -122,6 +130,7 @@ class Turns:
         given = self.answers.given
         if given is not None and discards:
             self.cut = CutAnswer(now, has_begun, given.tools, said_at=given.last_output_at)
+            self.cut.round_has_ended = given.said_complete_at is not None
         elif given is not None and given.tools.is_on:
             # Models that end the turn of a tool call may have done so behind ADK's waiting for it.
             self._late_complete = given.said_complete_at is None
@@ -257,7 +266,16 @@ class Turns:
             case live.ToolCancelled():
                 self._at_work.discard(event.id)
                 for one in rounds:
-                    one.running.discard(event.id)
+                    one.cancel(event.id)
+
+    def on_taken_back(self, ids: tuple[str, ...]) -> None:
+        """The model wants no more of these calls: of what was cut off with them it says nothing.
+
+        Models of 2.x end the turn of a tool call; that end has come, or is still to come.
+        """
+        if self.cut is not None and self.cut.take_back(ids):
+            self._late_complete = not self.cut.round_has_ended
+            self.cut = None
 
     def on_failed(self, now: float, *, keeps_question: bool) -> None:
         """The model is lost, and with it what it was saying, or owed."""

@@ -6,13 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from .live_events import LiveEvent, ModelInterrupted, ToolCancelled
+from .live_events import CallsTakenBack, LiveEvent, ModelInterrupted, ToolCancelled
 
 __all__ = ["EventQueue"]
 
 _MAX_EVENTS = 1000
 
-_NEVER_LOST = (ModelInterrupted, ToolCancelled)
+_NEVER_LOST = (ModelInterrupted, ToolCancelled, CallsTakenBack)
 """Without these what comes later would be misread; there are at most as many as the model's
 messages that are read ahead, and as tools at work."""
 

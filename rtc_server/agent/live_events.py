@@ -19,6 +19,7 @@ __all__ = [
     "AgentThought",
     "AgentTranscript",
     "ArtifactSaved",
+    "CallsTakenBack",
     "ClientToolCalled",
     "CodeExecuted",
     "CodeWritten",
@@ -142,6 +143,13 @@ class ToolCancelled:
 
     id: str
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallsTakenBack:
+    """The model wants no more of these tool calls; of those that were open it has been told."""
+
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +338,7 @@ LiveEvent = (
     | ToolReturned
     | ToolProgressed
     | ToolCancelled
+    | CallsTakenBack
     | ConfirmationAsked
     | ClientToolCalled
     | AgentThought

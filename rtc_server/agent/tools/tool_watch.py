@@ -21,7 +21,7 @@ from google.adk.tools.function_tool import FunctionTool
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
-from ..live_events import LiveEvent
+from ..live_events import CallsTakenBack, LiveEvent
 from .background_tools import is_streaming
 from .held_calls import HeldCalls
 from .tool_calls import StreamEnd, ToolCalls
@@ -76,6 +76,7 @@ class ToolWatch:
         """The model takes these calls back: they are told of, and stopped."""
         for told in self._calls.cancel(ids):
             self._tell(told)
+        self._tell(CallsTakenBack(tuple(ids)))
         for id in ids:
             if id in self._runs:
                 self._runs[id].take_back()
