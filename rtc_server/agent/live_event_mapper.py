@@ -292,7 +292,7 @@ class LiveEventMapper:
         if call_id in self._tools_running:
             self._tools_running.discard(call_id)
             self._after_tool = not self._calls.is_cancelled(call_id)
-        self._text.reset()
+        self._text.returned()
         told = self._calls.returned(response)
         if told is not None:
             yield told

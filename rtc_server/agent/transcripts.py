@@ -58,6 +58,10 @@ class AnswerText:
         self._pieces.clear()
         self._last_whole = ""
 
+    def returned(self) -> None:
+        """A tool has answered; one that worked beside the model may do so amid its words."""
+        self._last_whole = ""
+
     def asked(self) -> None:
         """A new answer is due, though the model may not have said that the last one is over."""
         self._last_whole = ""

@@ -188,6 +188,20 @@ def test_content_of_the_user_is_no_answer() -> None:
     assert LiveEventMapper().map(event_of(text_piece("me"), author="user")) == []
 
 
+def test_tool_that_returns_amid_an_answer_does_not_disturb_its_pieces() -> None:
+    """It was interrupted and worked on, and the model has turned to something else."""
+    events = run(
+        LiveEventMapper(),
+        tool_call("f"),
+        text_piece("Never "),
+        tool_result("f", "call-1", ok=True),
+        text_piece("mind"),
+        text_piece("Never mind", partial=False),
+        turn_complete(),
+    )
+    assert texts(events) == "Never mind"
+
+
 def test_message_of_a_streaming_tool_is_text_beside_the_answer() -> None:
     """What a tool yields for the user does not disturb the pieces of the answer."""
     mapper = LiveEventMapper()
