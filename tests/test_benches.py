@@ -1,4 +1,4 @@
-"""The benches measure what they say: their arithmetic, their signal, their callers."""
+"""The benches measure what they say: their arithmetic, their signal, their tables."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-import aiohttp
 import numpy as np
 import pytest
 
-from benches import floor, libopus, load_client, overload, workers
+from benches import floor, libopus, workers
 from benches.analysis import (
     OnTime,
     Stream,
@@ -30,11 +28,8 @@ from benches.analysis import (
     tone_share,
     unwrap,
 )
-from benches.calls import ROWS, adk_share, figures_of, summary, table, with_table
-from benches.fuzz_packets import BrokenPromise, fuzz
-from benches.growth import Sample, judge, robust_slope, thinned
-from benches.light_call import LightCall, Received, SentPacket
-from benches.load_client import run_load, to_json
+from benches.calls import summary, table, with_table
+from benches.light_call import Received, SentPacket
 from benches.loop_back import PIECE_BYTES, LoopBack, is_silent, story
 from benches.plot import bars_svg
 from benches.probe_signal import (
@@ -46,18 +41,10 @@ from benches.probe_signal import (
     to_s16,
 )
 from benches.process_usage import parse_cpu_s, run_time_s, usage_of
-from benches.processes import LoadFailed, Running
-from benches.session_weight import event_kb
-from benches.set_up import SetUp, measure_set_ups
-from benches.set_up import table as set_up_table
-from benches.soak import gap_p99_ms, lag_p99_ms, parse_metrics
-from benches.under_test.bypassed import LoopBackSession, adk_bypassed
-from benches.under_test.catalogue import BY_HEADROOM, OURS, PEERS, SERVERS, VARIANTS
-from rtc_harness.aiortc_internals import offer_loopback_where_alone
-from rtc_server import app
+from benches.soak import gap_p99_ms
+from benches.under_test.bypassed import LoopBackSession
+from benches.under_test.catalogue import SERVERS, VARIANTS
 from rtc_server.agent.live_session import LiveSession
-from rtc_server.settings import Limits, Settings
-from tests.waiting import until
 
 BENCHES = Path(__file__).resolve().parent.parent / "benches"
 
@@ -111,6 +98,17 @@ def test_a_slow_stream_falls_behind_its_clock() -> None:
     stream = Stream(received(101, period_s=0.021))
     assert max(stream.gaps_ms(0, 1e9)) < 22
     assert max(stream.delays_ms(0, 1e9)) == pytest.approx(100.0)
+
+
+def test_the_pause_between_two_talk_spurts_is_no_gap() -> None:
+    """The RTP clock tells the one from the other."""
+    packets = received(100)
+    packets += [
+        replace(one, at=one.at + 5.0, timestamp=one.timestamp + 200_000, sequence_number=n + 100)
+        for n, one in enumerate(received(100))
+    ]
+    gap = gap_p99_ms([packets])
+    assert gap == pytest.approx(20.0, abs=0.1)
 
 
 def test_calls_with_too_few_packets_are_not_on_time() -> None:
@@ -380,261 +378,3 @@ def test_peers_are_pinned_with_hashes_and_without_host_names() -> None:
     pins = re.findall(r"^[a-z0-9][^\n]*\\\n    --hash=sha256:", text, re.M)
     assert len(pins) == len(re.findall(r"^[a-z0-9]", text, re.M))
     assert not [one for one in text.split() if urlsplit(one).netloc]
-
-
-# -- fuzz and soak -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("decoder", ["pyav", "libopus"])
-def test_the_packet_path_keeps_its_promises_whatever_is_sent(
-    decoder: Literal["pyav", "libopus"],
-) -> None:
-    """Some thousand datagrams of every kind; a million are sent by hand."""
-    tally = fuzz(decoder, 6000, seed=11, longest_flood=600)
-    assert tally.datagrams >= 6000
-    assert tally.bouts == 3
-    assert min(tally.sent[kind] for kind in ("valid", "mutated Opus", "RTCP", "STUN")) > 10
-    assert min(tally.fates.values()) > 0
-    assert tally.given_s > 60
-
-
-def test_a_broken_promise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A budget of ten times as much is too much."""
-    monkeypatch.setattr("rtc_server.peer.uplink.BURST_S", 100.0)
-    with pytest.raises(BrokenPromise, match="more than the budget"):
-        fuzz("libopus", 30_000, seed=1)
-
-
-def soaked(
-    minutes: int, *, mb_a_minute: float = 0.0, events_a_minute: int = 0, more: int = 0
-) -> list[Sample]:
-    """A sample a minute of a server that grows so much; every fifth an 11th call lingers."""
-    return [
-        Sample(
-            minutes=float(n),
-            calls=10 + (n % 5 == 0),
-            placed=10 + 3 * n,
-            events=events_a_minute * n,
-            # It warms up, and now and then the allocator takes a lot and gives it back.
-            resident_mb=150 + min(n, 10) * 3 + mb_a_minute * n + 40 * (n % 9 == 8),
-            threads=2,
-            descriptors=28 + 2 * (n % 5 == 0) + more * n // minutes,
-            cpu_ms=30.0,
-        )
-        for n in range(minutes + 1)
-    ]
-
-
-def test_the_slope_is_that_of_most_points() -> None:
-    """A few that lie far off do not move it."""
-    assert robust_slope([(float(n), 2.0 * n + 1000 * (n == 7)) for n in range(20)]) == 2.0
-    assert robust_slope([(1.0, 5.0)]) == 0.0
-
-
-def test_a_server_that_is_warm_and_stays_has_not_grown() -> None:
-    """Nor has one in which ADK's history alone grows, or a call lingers."""
-    assert judge(soaked(60), event_kb=3.0).failures == []
-    history = judge(soaked(60, mb_a_minute=0.3, events_a_minute=100), event_kb=3.0)
-    assert history.mb_an_hour == pytest.approx(18.0, abs=0.5)
-    assert history.history_mb_an_hour == pytest.approx(17.6, abs=0.1)
-    assert history.failures == []
-
-
-def test_a_server_that_grows_is_found() -> None:
-    """By its memory, by its descriptors."""
-    assert "memory grows by 18.0 MB" in judge(soaked(60, mb_a_minute=0.3), event_kb=3.0).failures[0]
-    assert "descriptors" in judge(soaked(60, more=20), event_kb=3.0).failures[0]
-
-
-def test_a_short_run_says_nothing_of_memory() -> None:
-    """The allocator is still warming up."""
-    verdict = judge(soaked(5, mb_a_minute=3.0), event_kb=3.0)
-    assert not verdict.is_long_enough
-    assert verdict.failures == []
-
-
-def test_a_series_is_thinned_to_one_sample_a_minute_and_the_last() -> None:
-    """Four a minute were taken."""
-    series = [replace(soaked(1)[0], minutes=n / 4) for n in range(10)]
-    assert [one.minutes for one in thinned(series)] == [0.0, 1.0, 2.0, 2.25]
-
-
-def test_lag_is_read_from_the_difference_of_two_scrapes() -> None:
-    """What was before does not count."""
-    text = """# TYPE rtc_calls_active gauge
-rtc_calls_active 7.0
-# TYPE rtc_event_loop_lag_seconds histogram
-rtc_event_loop_lag_seconds_bucket{le="0.01"} %d
-rtc_event_loop_lag_seconds_bucket{le="0.05"} %d
-rtc_event_loop_lag_seconds_bucket{le="+Inf"} %d
-"""
-    before, after = parse_metrics(text % (100, 200, 300)), parse_metrics(text % (198, 300, 400))
-    assert after.calls == 7
-    assert lag_p99_ms(before, after) == 50.0
-    assert lag_p99_ms(after, after) is None
-
-
-def test_the_pause_between_two_talk_spurts_is_no_gap() -> None:
-    """The RTP clock tells the one from the other."""
-    packets = received(100)
-    packets += [
-        replace(one, at=one.at + 5.0, timestamp=one.timestamp + 200_000, sequence_number=n + 100)
-        for n, one in enumerate(received(100))
-    ]
-    gap = gap_p99_ms([packets])
-    assert gap == pytest.approx(20.0, abs=0.1)
-
-
-def test_an_event_of_adks_history_weighs_some_kilobytes() -> None:
-    """What a soak takes off."""
-    assert 0.5 < event_kb() < 20
-
-
-# -- the load client -----------------------------------------------------------------------
-
-
-async def test_a_caller_that_vanishes_says_nothing_and_leaves_nothing() -> None:
-    """The server still has the call; what was kept of it can be dropped in between."""
-    offer_loopback_where_alone()
-    with adk_bypassed() as agent:
-        async with (
-            app.run_server(Settings(port=0, agent="loopback"), agent) as (url, calls),
-            aiohttp.ClientSession() as http,
-        ):
-
-            async def signalling(sdp: str) -> str:
-                body = {"sdp": sdp, "type": "offer"}
-                async with http.post(f"{url.rstrip('/')}/api/calls", json=body) as response:
-                    return str((await response.json())["sdp"])
-
-            call = LightCall()
-            await call.place(signalling)
-            call.talk(make_probe_signal().speech)
-            await until(lambda: bool(call.arrived))
-            call.forget()
-            await until(lambda: bool(call.received()))
-            await call.vanish()
-            assert calls.active == 1
-
-
-async def test_a_load_run_measures_a_real_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds of one call to our own server, ADK bypassed."""
-    monkeypatch.setattr(load_client, "_WARM_UP_CALLS", 0)
-    monkeypatch.setattr(load_client, "_SETTLE_S", 0.2)
-    with adk_bypassed() as agent:
-        async with app.run_server(Settings(port=0, agent="loopback"), agent) as (url, _):
-            report = await run_load(
-                SERVERS[OURS[1].name],
-                port=urlsplit(url).port or 0,
-                pid=os.getpid(),
-                calls=1,
-                phases=["speaking"],
-                seconds=2.0,
-            )
-    [phase] = report.phases
-    assert phase.packets_per_s is not None
-    assert phase.packets_per_s > 25
-    assert phase.cpu_floors > 0
-    assert report.calls_lost == 0
-    figures = figures_of(to_json(report))
-    assert figures["setup"]
-
-
-@pytest.mark.parametrize("is_quick", [True, False])
-async def test_set_ups_of_real_calls_are_measured(is_quick: bool) -> None:
-    """Two calls to our own server, by either caller."""
-    with adk_bypassed() as agent:
-        async with app.run_server(Settings(port=0, agent="loopback"), agent) as (url, _):
-            running = Running(SERVERS[OURS[1].name], urlsplit(url).port or 0, os.getpid())
-            made = await measure_set_ups([running], 2, is_quick=is_quick, warm_up=0)
-    set_ups = made[OURS[1].name]
-    assert len(set_ups) == 2
-    assert all(one.connected_ms > 0 and one.cpu_ms > 0 for one in set_ups)
-
-
-def test_the_table_of_set_ups_has_medians_and_quartiles() -> None:
-    """A row for each server."""
-    text = set_up_table({"ours": [SetUp(n, 2 * n) for n in (1.0, 2.0, 3.0, 4.0, 5.0)]})
-    assert "| ours, ADK bypassed | 5 | 3.0 (2.0 to 4.0) | 6.0 (4.0 to 8.0) |" in text
-
-
-def test_every_row_of_the_table_is_a_figure_of_some_run() -> None:
-    """A figure that no phase gives would be missing from the table without a word."""
-    phase = {
-        "cpu_ms": 20.0,
-        "cpu_floors": 2.0,
-        "gap_p99_ms": 21.0,
-        "delay_p99_ms": 2.0,
-        "received": 1.0,
-        "latency_p50_ms": 48.0,
-        "latency_p99_ms": 51.0,
-        "packets_per_s": 50.0,
-    }
-    report = {
-        "floor_ms": 10.0,
-        "setup_p50_ms": 30.0,
-        "setup_cpu_ms": 9.0,
-        "memory_mb_per_call": 0.5,
-        "threads_per_call": 0.0,
-        "client_late_ms": 1.0,
-        "calls_lost": 0,
-        "last_old_audio_ms": {"after_turn_max": 17.0, "after_sound_max": 18.0},
-        "phases": [
-            {**phase, "name": name, "latency_p50_ms": 40.0 + n}
-            for n, name in enumerate(
-                ("speaking", "loss-1", "after-1", "loss-5", "after-5", "silent")
-            )
-        ],
-    }
-    figures = figures_of(report)
-    assert figures["latency_loss_5"] == 43.0
-    given_elsewhere = {"few_speaking", "few_silent", "few_latency_p50", "on_time"}
-    shares = set(adk_share(figures, figures))
-    assert {key for key, _, _ in ROWS} <= set(figures) | given_elsewhere | shares
-
-
-def test_adks_share_is_the_difference_by_the_floor_of_its_own_run() -> None:
-    """Half a floor more of 12 ms is 6 ms."""
-    with_adk = {"speaking": 2.5, "silent": 1.25, "floor_ms": 12.0}
-    bypassed = {"speaking": 2.0, "silent": 1.0, "floor_ms": 9.0}
-    assert adk_share(with_adk, bypassed) == {"adk_speaking_ms": 6.0, "adk_silent_ms": 3.0}
-    assert adk_share(with_adk, {"floor_ms": 9.0}) == {}
-
-
-async def test_calls_are_placed_until_they_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each speaks from the start; what is measured is those that were taken."""
-    monkeypatch.setattr(load_client, "_WARM_UP_CALLS", 0)
-    monkeypatch.setattr(load_client, "_SETTLE_S", 0.2)
-    settings = Settings(port=0, agent="loopback", limits=Limits(max_calls=2))
-    with adk_bypassed() as agent:
-        async with app.run_server(settings, agent) as (url, _):
-            report = await run_load(
-                SERVERS[OURS[1].name],
-                port=urlsplit(url).port or 0,
-                pid=os.getpid(),
-                calls=5,
-                phases=["speaking"],
-                seconds=1.0,
-                until_refused=0.05,
-            )
-    assert report.was_refused
-    assert report.calls == 2
-    assert report.calls_lost == 0
-    figures = overload.figures_of(to_json(report))
-    assert figures["taken"] == 2
-    assert set(figures) == {key for key, _, _ in overload.ROWS}
-
-
-def test_a_server_that_refuses_no_call_has_no_result() -> None:
-    """It was not brought to its limit, or has none."""
-    with pytest.raises(LoadFailed, match="120 calls"):
-        overload.figures_of({"was_refused": False, "calls": 120, "phases": []})
-
-
-def test_only_the_bench_of_overload_lets_a_server_refuse_calls() -> None:
-    """Where the most calls on time are searched, those that are late are taken, too."""
-    for one in OURS:
-        limited, unlimited = one.command(8080), BY_HEADROOM[one.name].command(8080)
-        assert limited == [*unlimited, "--max-calls", "1000"]
-        assert "--max-calls" not in unlimited
-    assert not any("--max-calls" in one.command(8080) for one in PEERS)
