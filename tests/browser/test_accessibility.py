@@ -204,6 +204,7 @@ async def test_answer_of_a_text_call_is_announced_once_and_whole(
         await stage.be("speaking")
         for piece in ("It ", "is ", "**six**."):
             stage.call.send("text", data=piece, turn=1)
+        await expect(stage.page.rows("agent").locator("strong")).to_have_text("six")
         stage.call.send("turn", turn=1, turn_complete=True, interrupted=False)
         await expect(stage.page.rows("agent")).to_have_attribute("data-final", "true")
         await stage.be("listening")
