@@ -36,6 +36,7 @@ __all__ = [
     "RedialLimit",
     "Renewed",
     "SessionUnavailable",
+    "Superseded",
     "blames_the_request",
     "close_code_of",
     "is_of_this_process",
@@ -59,6 +60,10 @@ class NoLiveConnection(Exception):
 
 class RedialLimit(Exception):
     """ADK's own reconnects within a run led nowhere."""
+
+
+class Superseded(Exception):
+    """The connection of an agent that took over is lost; ADK would go on with the one before."""
 
 
 class Renewed(Exception):
@@ -118,7 +123,7 @@ class Failure:
                 return REFUSED
             if status >= 500:  # a close code is, too
                 return LOST
-        if isinstance(error, ConnectionClosed | RedialLimit | HandleRefused):
+        if isinstance(error, ConnectionClosed | RedialLimit | HandleRefused | Superseded):
             return LOST
         if isinstance(error, OSError | TimeoutError | InvalidHandshake | HeldTooLong):
             return UNREACHABLE

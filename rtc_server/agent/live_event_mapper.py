@@ -84,6 +84,8 @@ class LiveEventMapper:
         self._user_speech = UserSpeech(cumulative_input)
         self._tools_running: set[str] = set()
         self._after_tool = False
+        self._has_sounded = False
+        """The answer has sound, of which there may be more than has been heard."""
         self._failed_node: AgentFailed | None = None
         """What a workflow said last of an agent: its run ends by that, unless it tries again."""
         self.is_answering = False
@@ -97,7 +99,7 @@ class LiveEventMapper:
         self._agent_speech.reset()
         self._user_speech.reset()
         self._tools_running.clear()
-        self._after_tool = False
+        self._after_tool = self._has_sounded = False
         self._failed_node = None
         self.is_answering = False
 
@@ -157,6 +159,8 @@ class LiveEventMapper:
         yield from self._author(event)
         if event.voice_activity is not None:
             yield from _activity(event.voice_activity)
+        if self._has_sounded and _is_of_callback(event):
+            yield from self._interrupted()
         yield from self._content(event)
         yield from self._transcripts(event)
         yield from self._found(event)
@@ -169,10 +173,7 @@ class LiveEventMapper:
             else:
                 yield _failure_of(event.error_code)
         if event.interrupted:
-            yield from self._finish_transcripts()
-            self._user_speech.interrupted()
-            self._end_answer()
-            yield ModelInterrupted()
+            yield from self._interrupted()
         if event.turn_complete:
             failure = _failure_of_end(event)
             if failure is not None:
@@ -182,6 +183,12 @@ class LiveEventMapper:
             if not self._in_tool_round:
                 self._end_answer()
             yield ModelTurnComplete()
+
+    def _interrupted(self) -> Iterator[LiveEvent]:
+        yield from self._finish_transcripts()
+        self._user_speech.interrupted()
+        self._end_answer()
+        yield ModelInterrupted()
 
     # ------------------------------------------------------------------
 
@@ -274,6 +281,7 @@ class LiveEventMapper:
     def _audio(self, blob: types.Blob) -> Iterator[LiveEvent]:
         mime_type = (blob.mime_type or "").lower()
         if mime_type.startswith("audio/pcm") and blob.data:
+            self._has_sounded = True
             self._answering()
             yield AgentAudio(blob.data, rate_of(mime_type))
 
@@ -352,7 +360,7 @@ class LiveEventMapper:
         self._sources.reset()
         self._agent_speech.reset()
         self._tools_running.clear()
-        self._after_tool = False
+        self._after_tool = self._has_sounded = False
 
 
 @functools.lru_cache(maxsize=64)
@@ -398,6 +406,17 @@ def _activity(said: types.VoiceActivity) -> Iterator[LiveEvent]:
 def _is_of_node(event: Event) -> bool:
     """Whether a workflow says so that a node of it has raised, and no model that it failed."""
     return bool(event.node_info.path) and event.content is None and not event.turn_complete
+
+
+def _is_of_callback(event: Event) -> bool:
+    """Whether a callback of the agent's, or a plugin, says this in place of the model.
+
+    ADK has it end the turn, also where it takes it for a piece (``partial``); of a model the end
+    is an event of its own.
+    """
+    parts = event.content.parts if event.content is not None else None
+    is_said = any(one.text and not one.thought for one in parts or ())
+    return is_said and bool(event.turn_complete) and event.author != "user"
 
 
 def _failure_of(error_code: str | None) -> AgentFailed:

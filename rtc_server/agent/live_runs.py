@@ -36,6 +36,7 @@ from .failures import (
     RedialLimit,
     Renewed,
     SessionUnavailable,
+    Superseded,
     close_code_of,
 )
 from .live_events import AgentFailed
@@ -435,14 +436,17 @@ class LiveRuns:
         if not any(request is one for one in self._requests):
             if self._requests:  # of another agent, or what a callback has begun anew
                 self._input.connects_again()
+                self._resumption.drop()
             self._requests.append(request)
             await self._said.end_interruption()  # of an agent that has handed over to this one
+        elif request is not self._requests[-1]:
+            raise Superseded
         else:
             self._resumption.connects_again()
             await self._reconnecting()
         self._resumption.connects()
         self._count.connects(self._now())
-        if self._link.state is LinkState.CONNECTING:
+        if self._link.state is not LinkState.CONNECTED:
             await self._link.tell_away(_FIRST_PATIENCE_S)
         return await self._link.admit(model, self._count.patience_s(self._now()))
 
