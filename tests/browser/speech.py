@@ -112,13 +112,16 @@ def words_of(text: str) -> list[str]:
 def numbers_in(text: str) -> list[int]:
     """The whole numbers said in ``text``, in digits or in words up to the thousands.
 
+    A recogniser that hears noise after a number writes it as a share of something: "sixths".
+
     >>> numbers_in("Twelve times 1,100 is thirteen thousand two hundred and four.")
     [12, 1100, 13204]
     """
     numbers: list[int] = []
     total = current = 0
     is_open = False
-    for word in [*words_of(re.sub(r"(?<=\d),(?=\d)", "", text)), "."]:
+    for heard in [*words_of(re.sub(r"(?<=\d),(?=\d)", "", text)), "."]:
+        word = re.sub(r"ths?$", "", heard)
         if word in _SMALL:
             # "twenty" goes on with "two"; "two" does not go on with "three".
             value = _SMALL[word]

@@ -26,7 +26,11 @@ from tests.browser import speech
 from tests.browser.chromium import CallPage, launch_chromium, open_call_page
 from tests.browser.server_process import RESULTS, ServerProcess
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.deadline(120)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.deadline(120),
+    pytest.mark.usefixtures("browser"),  # its loop keeps the threads of the module
+]
 
 HUMAN_SPEECH = Path("/usr/share/pocketsphinx/test/data/librivox")
 LEAD_S = 8.0
@@ -60,6 +64,15 @@ navigator.mediaDevices.getUserMedia = async (wanted) => {
   return stream;
 };
 """
+
+UNTIL_SILENT = """async () => {
+  const stage = document.querySelector("#stage");
+  let heardAt = performance.now();
+  while (performance.now() - heardAt < 1_000) {
+    if (Number(stage.style.getPropertyValue("--agents")) > 0.1) heardAt = performance.now();
+    await new Promise(requestAnimationFrame);
+  }
+}"""
 
 SESSION_ID = "JSON.parse(sessionStorage.getItem('rtc.conversation')).sessionId"
 
@@ -104,7 +117,7 @@ async def start_audio(page: CallPage) -> None:
 
 async def stop_recording(page: CallPage, name: str) -> str:
     """What was said out of the loudspeaker; the recording stays in ``test-results``."""
-    await page.page.wait_for_timeout(500)  # what was sent last is still being played
+    await page.page.evaluate(UNTIL_SILENT)  # what was sent last is still being played
     url: str = await page.page.evaluate("stopRecording()")
     recording = base64.b64decode(url.partition(",")[2])
     (RESULTS / f"{name}.webm").write_bytes(recording)

@@ -16,6 +16,7 @@ from tests.browser.speech import RATE, numbers_in, recognise, word_error_rate
         ("one hundred sixty-eight", [168]),
         ("It is one thousand, one hundred and two", [1102]),
         ("1,102", [1102]),
+        ("three hundred thirty-sixths", [336]),
         ("two and three", [2, 3]),
         ("Nothing of the sort.", []),
     ],
