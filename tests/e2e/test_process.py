@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import AsyncExitStack
 from functools import partial
 
 import aiohttp
@@ -40,14 +41,14 @@ def is_closed(client: RtcClient) -> bool:
 async def test_a_signal_tells_each_caller_and_ends_the_process(
     number: signal.Signals, calls: int
 ) -> None:
-    server = ServerProcess("local", "--drain-seconds", "1")
-    await server.start()
-    clients = [
-        RtcClient(lambda sdp: place(server.url, sdp), audio="sendrecv" if n else None)
-        for n in range(calls)
-    ]
-    try:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(ServerProcess("local", "--drain-seconds", "1"))
+        clients = [
+            RtcClient(lambda sdp: place(server.url, sdp), audio="sendrecv" if n else None)
+            for n in range(calls)
+        ]
         for client in clients:
+            stack.push_async_callback(client.close)
             await client.connect()
             await client.next_message("ready")
         begun_at = time.monotonic()
@@ -60,10 +61,6 @@ async def test_a_signal_tells_each_caller_and_ends_the_process(
         assert time.monotonic() - begun_at < STOP_S + 1.0 * (number is signal.SIGTERM)
         for client in clients:
             await client.wait_for(partial(is_closed, client))
-    finally:
-        for client in clients:
-            await client.close()
-        await server.stop()
 
 
 async def test_a_garbage_collection_finds_nothing_of_what_was_made_at_start() -> None:

@@ -321,13 +321,13 @@ async def place(url: str, sdp: str) -> str:
 async def test_however_the_front_ends_each_caller_is_told_and_no_process_is_left(
     number: signal.Signals,
 ) -> None:
-    process = server()
-    await process.start()
-    clients = [RtcClient(lambda sdp: place(process.url, sdp), audio=None) for _ in range(2)]
-    try:
+    async with AsyncExitStack() as stack:
+        process = await stack.enter_async_context(server())
+        clients = [RtcClient(lambda sdp: place(process.url, sdp), audio=None) for _ in range(2)]
         workers = children_of(process.pid)
         assert len(workers) == 2
         for client in clients:
+            stack.push_async_callback(client.close)
             await client.connect()
             await client.next_message("ready")
         async with asyncio.TaskGroup() as group:
@@ -335,10 +335,6 @@ async def test_however_the_front_ends_each_caller_is_told_and_no_process_is_left
             for client in clients:
                 assert (await client.next_message("goaway"))["reason"] == "drain"
         await until(lambda: not any(map(is_alive, workers)), 10)
-    finally:
-        for client in clients:
-            await client.close()
-        await process.stop()
 
 
 @pytest.mark.parametrize(
