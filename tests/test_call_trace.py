@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from rtc_server.answer import Answer, Question
 from rtc_server.call_trace import CallTrace
-from rtc_server.messages import Turn, Usage
+from rtc_server.messages import Agent, Turn, Usage
 from rtc_server.tracing import exporting
 
 
@@ -27,4 +27,18 @@ async def test_token_counts_that_come_after_their_turn_open_no_second_span_of_it
     (whole,) = (one for one in spans.get_finished_spans() if one.name == "call")
     assert [(one.name, dict(one.attributes or {})) for one in whole.events] == [
         ("usage", {"rtc.turn": 1, "gen_ai.usage.output_tokens": 7})
+    ]
+
+
+async def test_agents_that_take_over_are_events_of_the_call() -> None:
+    """By name, in order."""
+    spans = InMemorySpanExporter()
+    async with exporting(None, exporter=spans):
+        call = CallTrace({}, clock=lambda: 2.0)
+        for name in ("expert", "root"):
+            call.told(Agent(name=name), None)
+        call.end("hangup")
+    (whole,) = (one for one in spans.get_finished_spans() if one.name == "call")
+    assert [(one.name, dict(one.attributes or {})) for one in whole.events] == [
+        ("agent", {"gen_ai.agent.name": name}) for name in ("expert", "root")
     ]

@@ -502,6 +502,9 @@ async def test_hanging_up_twice_is_not_found() -> None:
             assert await caller.hang_up() == 404
             await caller.client.wait_for(lambda: caller.client.pc.connectionState == "closed")
         assert server.calls.active == 0
+        metrics = await server.metrics()
+        assert metrics['rtc_calls_total{outcome="hangup"}'] == 1
+        assert metrics["rtc_call_duration_seconds_count"] == 1
 
 
 async def test_a_full_server_says_so_and_takes_a_call_again_when_one_has_ended() -> None:

@@ -80,6 +80,7 @@ async def test_model_that_never_answers_is_asked_again_over_a_new_connection() -
         caller.client.send({"type": "text", "data": "hello"})
         error = await caller.client.next_message("error")
         assert (error["code"], error["retryable"]) == ("agent_timeout", True)
+        assert (await server.metrics())['rtc_agent_errors_total{code="agent_timeout"}'] == 1
         caller.client.send({"type": "text", "data": "again"})
         turn = await caller.client.next_message("turn")
         assert turn["interrupted"] is False

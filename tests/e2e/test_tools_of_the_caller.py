@@ -119,6 +119,27 @@ async def test_an_interrupted_caller_is_asked_no_more_and_a_late_yes_is_refused(
     assert RUNS == []
 
 
+async def test_a_caller_whose_data_channel_is_gone_is_waited_for_no_longer() -> None:
+    """He talks on: the tool does not run, and the model is told why at once, not after 60 s."""
+    told: list[Any] = []
+
+    async def script(connection: ScriptedConnection) -> None:
+        await connection.receive_text()
+        connection.emit(tool_call("pay", euros=5))
+        told.extend((await connection.receive_content()).parts or [])
+
+    llm = ScriptedLlm(scripts=[script])
+    async with Server.running(llm, tools=TOOLS) as server, server.call() as caller:
+        caller.client.send({"type": "text", "data": "pay"})
+        await caller.client.next_message("confirm")
+        assert caller.client.channel is not None
+        caller.client.channel.close()
+        await until(lambda: told)
+        assert (await caller.describe())["connected"]
+    assert "cannot be asked" in str(told[0].function_response.response)
+    assert RUNS == []
+
+
 @pytest.mark.parametrize("way", ["leave", "hang up", "take over"])
 async def test_a_call_that_ends_while_its_caller_is_asked_leaves_nothing(way: str) -> None:
     """The tool does not run, nobody waits; the leak check of every test looks."""

@@ -71,6 +71,15 @@ async def test_there_are_no_more_pictures_than_are_wanted() -> None:
         assert video["packets_skipped"] > 0
 
 
+async def test_how_often_there_is_one_is_what_the_operator_says() -> None:
+    """One in ten seconds is one in the first two."""
+    async with call(_fast(0.1), video=Camera()) as (peer, client):
+        await client.wait_for(lambda: bool(peer.sink.pictures))
+        seen = client.camera.frames  # type: ignore[union-attr]
+        await client.wait_for(lambda: client.camera.frames > seen + 45)  # type: ignore[union-attr]
+        assert len(peer.sink.pictures) == 1
+
+
 async def test_the_newest_picture_is_the_one_that_is_given() -> None:
     """What the camera shows now, not what it showed when the last picture was taken."""
     camera = Camera()
