@@ -267,6 +267,17 @@ async def test_voice_and_language_change_their_part_of_the_agents_speech(setup_o
     assert setup["generationConfig"]["speechConfig"] == {"languageCode": "de-DE"}
 
 
+async def test_voice_takes_the_place_of_several_speakers(setup_of: SetupOf) -> None:
+    """A speech has one voice, or several: the model refuses both at once."""
+    speakers = [
+        {"speaker": name, "voice_config": {"prebuilt_voice_config": {"voice_name": name}}}
+        for name in ("Puck", "Zephyr")
+    ]
+    several = {"multi_speaker_voice_config": {"speaker_voice_configs": speakers}}
+    setup = await setup_of(agent={"speech_config": several}, settings=Settings(voice="Kore"))
+    assert setup["generationConfig"]["speechConfig"] == KORE
+
+
 async def test_speech_of_a_call_replaces_the_voice_of_the_server(setup_of: SetupOf) -> None:
     """Whole, as every field does."""
     setup = await setup_of(

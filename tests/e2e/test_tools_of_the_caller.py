@@ -134,7 +134,7 @@ async def test_a_caller_whose_data_channel_is_gone_is_waited_for_no_longer() -> 
         await caller.client.next_message("confirm")
         assert caller.client.channel is not None
         caller.client.channel.close()
-        await until(lambda: told)
+        await until(lambda: bool(told))
         assert (await caller.describe())["connected"]
     assert "cannot be asked" in str(told[0].function_response.response)
     assert RUNS == []
