@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.adk.models.llm_response import LlmResponse
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.genai import types
 from google.genai.errors import APIError
@@ -100,6 +101,21 @@ async def test_failures_without_progress_end_the_call_after_six(llm: ScriptedLlm
     async with serve_agent(agent_of(llm)) as server, server.call() as live:
         seen = [event async for event in live.events()]
     assert failures(seen) == [("agent_failed", True)] * 5 + [("agent_failed", False)]
+    assert llm.connects == 6
+
+
+async def test_answers_that_the_model_fails_to_finish_are_no_progress(llm: ScriptedLlm) -> None:
+    """It says so itself, and ends the turn; the runs that fail after them end the call."""
+
+    async def breaks_off(connection: ScriptedConnection) -> None:
+        connection.emit(text_piece("Once upon"), LlmResponse(error_code="X", turn_complete=True))
+        connection.fail(ValueError())
+
+    llm.scripts = [breaks_off]
+    async with serve_agent(agent_of(llm)) as server, server.call() as live:
+        seen = [event async for event in live.events()]
+        assert server.metric('rtc_agent_errors_total{code="answer_failed"}') == 6
+    assert failures(seen)[-1] == ("agent_failed", False)
     assert llm.connects == 6
 
 
