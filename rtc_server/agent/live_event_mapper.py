@@ -286,7 +286,7 @@ class LiveEventMapper:
             yield AgentAudio(blob.data, rate_of(mime_type))
 
     def _tool_called(self, call: types.FunctionCall, long_running: set[str]) -> Iterator[LiveEvent]:
-        self._text.reset()
+        self._text.called()
         called = self._calls.called(call, long_running=(call.id or "") in long_running)
         if called is None:
             return

@@ -23,6 +23,8 @@ class AnswerText:
     _pieces: list[str] = field(default_factory=list)
     """Since the last whole."""
     _last_whole: str = ""
+    _before_tools: str = ""
+    """Pieces that rounds of tools came behind, before any whole: one may come of all of them."""
 
     def piece(self, text: str) -> str:
         """A piece of the answer is new throughout."""
@@ -32,7 +34,11 @@ class AnswerText:
     def whole(self, text: str) -> str:
         """What of the whole segment ``text`` has not been passed on as pieces."""
         pieces, self._pieces = self._pieces, []
+        before, self._before_tools = self._before_tools, ""
         segment = "".join(pieces)
+        if before and text.startswith(before + segment):
+            self._last_whole = text
+            return text[len(before + segment) :]
         if not segment:
             if text == self._last_whole:
                 return ""
@@ -54,7 +60,13 @@ class AnswerText:
         return text[len(_tail_that_begins(text, pieces)) :]
 
     def reset(self) -> None:
-        """A new answer, or the same one after a tool."""
+        """A new answer."""
+        self._pieces.clear()
+        self._last_whole = self._before_tools = ""
+
+    def called(self) -> None:
+        """A tool is called: what follows may have a whole of its own."""
+        self._before_tools += "".join(self._pieces)
         self._pieces.clear()
         self._last_whole = ""
 

@@ -188,6 +188,21 @@ def test_content_of_the_user_is_no_answer() -> None:
     assert LiveEventMapper().map(event_of(text_piece("me"), author="user")) == []
 
 
+def test_text_that_is_said_again_whole_behind_a_tool_is_passed_on_once() -> None:
+    """The whole of a model may be that of its turn, with what it said before the tool."""
+    round_of_tools = (tool_call("f"), tool_result("f", "call-1", ok=True))
+    events = run(
+        LiveEventMapper(),
+        text_piece("Let me see. "),
+        *round_of_tools,
+        text_piece("It is"),
+        text_piece("Let me see. It is 3.", partial=False),
+        turn_complete(),
+        text_piece("Let me see. ", partial=False),
+    )
+    assert texts(events) == "Let me see. It is 3.Let me see. "
+
+
 def test_tool_that_returns_amid_an_answer_does_not_disturb_its_pieces() -> None:
     """It was interrupted and worked on, and the model has turned to something else."""
     events = run(

@@ -62,12 +62,16 @@ class ToolCalls:
         self._background = background
         self._calls: OrderedDict[str, _Call] = OrderedDict()
         self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._untold: OrderedDict[str, None] = OrderedDict()
+        """Of the cancelled ones those that ADK had not told of, and will."""
 
     def called(self, call: types.FunctionCall, *, long_running: bool) -> ToolCalled | None:
         """The model calls a tool; None where it has taken the call back before ADK told of it."""
         id, name = call.id or "", call.name or ""
-        if id in self._cancelled:
+        if id in self._untold:
+            del self._untold[id]
             return None
+        self._cancelled.pop(id, None)  # a model may use an id again
         in_background = name in self._background
         self._calls[id] = _Call(name, long_running)
         self._calls.move_to_end(id)
@@ -134,11 +138,14 @@ class ToolCalls:
         told = []
         for id in ids:
             self._cancelled[id] = None
-            if len(self._cancelled) > _MAX_CALLS:
-                self._cancelled.popitem(last=False)
             call = self._calls.pop(id, None)
             if call is not None:
                 told.append(ToolCancelled(id, call.name))
+            else:
+                self._untold[id] = None
+            for kept in (self._cancelled, self._untold):
+                if len(kept) > _MAX_CALLS:
+                    kept.popitem(last=False)
         return told
 
     def abandoned(self, id: str) -> ToolCancelled | None:

@@ -128,3 +128,13 @@ def test_call_whose_task_is_gone_is_told_once_and_its_id_may_come_again() -> Non
     assert calls.abandoned("1") is None
     assert calls.run_over() == []
     assert calls.called(call(), long_running=False) == ToolCalled("1", "look", {"x": 1})
+
+
+def test_a_model_may_use_the_id_of_a_cancelled_call_again() -> None:
+    """As a new connection does that counts from the first."""
+    calls = ToolCalls()
+    for _ in range(2):
+        assert calls.called(call(), long_running=False) is not None
+        assert not calls.is_cancelled("1")
+        assert calls.cancel(["1"]) == [ToolCancelled("1", "look")]
+        assert calls.is_cancelled("1")
