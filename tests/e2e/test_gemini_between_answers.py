@@ -137,7 +137,7 @@ async def test_a_lone_call_outlasts_an_outage_and_what_was_interrupted_in_it_is_
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many tries, one error, and the model's ``away`` and ``back``."""
-    days = [after(Refuse(2.0)), Day()]
+    days = [after(Refuse(4.0)), Day()]
     async with (
         gemini_server(
             tmp_path, monkeypatch, model=model, days=days, pace=QUICK, settings=SETTINGS

@@ -45,6 +45,9 @@ QUICK = Pace(playback=0.0, word_s=0.06)
 SETTINGS = Settings(port=0, limits=Limits(answer_s=20.0))
 """The watchdog is not what tells here."""
 
+ALOUD_S = 1.2
+"""Much longer than what counts as a question, though a busy machine may lose some of it."""
+
 NOT_HEARD = ("speech_not_heard", True)
 
 LOSSES: dict[str, Deed] = {"goAway": GoAway(0.3), "drop": Abort(), "1011": Close(1011)}
@@ -59,9 +62,9 @@ def errors(caller: Caller) -> list[tuple[str, bool]]:
 
 async def assert_told_and_then_heard(caller: Caller) -> None:
     """Once; the agent still knows what was said before."""
-    error = await caller.client.next_message("error", 15.0)
+    error = await caller.client.next_message("error")
     assert (error["code"], error["retryable"]) == NOT_HEARD
-    await caller.ask_aloud(0.6)
+    await caller.ask_aloud(ALOUD_S)
     heard = (await caller.client.next_message("turn"))["turn"]
     assert answers(caller)[heard] == "You said: I asked aloud"
     last = (await ask(caller, "What did I say?"))["turn"]
@@ -84,7 +87,7 @@ async def test_a_spoken_question_that_waits_for_its_transcript_is_told_to_be_los
     ):
         await ask(caller, "I am Ada")
         await until(lambda: bool(api.done))
-        await caller.ask_aloud(0.8)
+        await caller.ask_aloud(ALOUD_S)
         await api.connections[0].suffer(LOSSES[name])
         await assert_told_and_then_heard(caller)
         assert api.taken == 2
@@ -110,7 +113,7 @@ async def test_a_spoken_question_into_a_network_that_is_gone_is_told_to_be_lost(
     ):
         await ask(caller, "I am Ada")
         await until(lambda: bool(api.done))
-        await caller.ask_aloud(0.8)
+        await caller.ask_aloud(ALOUD_S)
         await assert_told_and_then_heard(caller)
 
 
@@ -128,9 +131,9 @@ async def test_what_was_said_before_an_outage_is_told_when_the_model_is_back(
     ):
         await ask(caller, "I am Ada")
         await until(lambda: bool(api.done))
-        await caller.ask_aloud(0.8)
+        await caller.ask_aloud(ALOUD_S)
         await api.connections[0].suffer(Refuse(2.0))
-        await caller.client.wait_for(lambda: NOT_HEARD in errors(caller), 15.0)
+        await caller.client.wait_for(lambda: NOT_HEARD in errors(caller))
         assert [one["state"] for one in of_type(caller, "model")] == ["away", "back"]
         assert errors(caller) == [("agent_unreachable", True), NOT_HEARD]
         told = await ask(caller, "What did I say?")
@@ -142,7 +145,7 @@ async def test_speech_over_an_answer_that_still_plays_is_told_when_the_network_i
 ) -> None:
     """The model has sent its answer to the end, and nothing interrupts it any more."""
     days = (Day(at(Moment.ANSWERED, StopReading())), Day())
-    pace = Pace(playback=0.0, word_s=0.1)
+    pace = Pace(playback=0.0, word_s=0.2)
     async with (
         gemini_server(
             tmp_path, monkeypatch, days=days, pace=pace, settings=SETTINGS, pings=None
@@ -151,8 +154,10 @@ async def test_speech_over_an_answer_that_still_plays_is_told_when_the_network_i
     ):
         caller.client.send({"type": "text", "data": "count to 30"})
         await until(lambda: bool(api.done))
-        await caller.ask_aloud(0.7)
-        await caller.client.wait_for(lambda: NOT_HEARD in errors(caller), 15.0)
+        # All of the answer has come: what of it came later would be a sign that speech was heard.
+        await caller.client.wait_for(lambda: bool(of_type(caller, "usage")))
+        await caller.ask_aloud(ALOUD_S)
+        await caller.client.wait_for(lambda: NOT_HEARD in errors(caller))
         assert not (await caller.client.next_message("turn"))["interrupted"]
         turn = await ask(caller, "hello")
         assert answers(caller)[turn["turn"]] == "You said: hello"
@@ -180,7 +185,7 @@ async def test_a_speaker_who_goes_on_after_the_reconnect_is_answered_and_told_no
             if api.taken < 2 and caller.client.microphone.is_silent:
                 caller.client.microphone.tone(440, 0.2)
             await asyncio.sleep(0.02)
-        await caller.ask_aloud(0.8)
+        await caller.ask_aloud(ALOUD_S)
         await caller.client.wait_for(lambda: len(of_type(caller, "turn")) == 2)
         await asyncio.sleep(2.5)  # longer than it takes to be told
         assert errors(caller) == []
@@ -216,7 +221,7 @@ async def test_a_question_of_a_held_button_is_told_as_a_turn_that_is_lost(
 
 async def hold_and_say(caller: Caller) -> None:
     caller.client.send({"type": "activity", "state": "start"})
-    await caller.ask_aloud(0.8)
+    await caller.ask_aloud(ALOUD_S)
     caller.client.send({"type": "activity", "state": "end"})
 
 
@@ -255,12 +260,12 @@ async def test_a_cascade_whose_recogniser_hangs_is_given_up_and_the_next_questio
         await caller.client.next_message("ready")
         await until(lambda: stt.connections == 1)
         for _ in range(2):  # to say something once may be a hum, of which it need say nothing
-            await caller.ask_aloud(0.8)
+            await caller.ask_aloud(ALOUD_S)
             await asyncio.sleep(2.2)
         error = await caller.client.next_message("error")
         assert (error["code"], error["retryable"]) == ("agent_timeout", True)
         await until(lambda: stt.connections == 2)
-        await caller.ask_aloud(0.8)
+        await caller.ask_aloud(ALOUD_S)
         await caller.client.next_message("turn")
         assert answers(caller) == {1: "Yes."}
         assert errors(caller) == [("agent_timeout", True)]

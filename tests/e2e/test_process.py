@@ -22,6 +22,8 @@ from tests.peer.rtc_client import RtcClient
 
 STOP_S = 5.0
 
+pytestmark = pytest.mark.deadline(180)
+
 
 async def place(url: str, sdp: str) -> str:
     async with (

@@ -90,9 +90,11 @@ async def test_a_gemini_model_goes_on_with_its_own_session_after_a_kill(
         async with call(server) as client:
             assert client.ready["resumed"] is True
             assert "ann" in await ask(client, "what did I say")
-    first, second = handles(api)
+    # Where the machine keeps a pong back there are more: each goes on with the one before.
+    first, *later = handles(api)
     assert first is None
-    assert second is not None
+    assert later
+    assert None not in later
 
 
 async def test_a_gemini_model_is_told_what_its_handle_does_not_cover_after_a_kill(

@@ -104,6 +104,8 @@ class Front:
             ) as http,
         ):
             assert len(children_of(os.getpid()) - before) == 2
+            # Calls are spread by their number alone: whatever else the machine does is load, too.
+            calls.placement.set_load = lambda worker, load: None  # type: ignore[method-assign]
             yield cls(calls, http)
         assert children_of(os.getpid()) <= before
 
@@ -271,8 +273,6 @@ async def test_a_worker_that_stands_still_gets_no_calls_until_it_goes_on() -> No
         finally:
             os.kill(stopped, signal.SIGCONT)
         await until(lambda: front.state_of(0) is WorkerState.OPEN)
-        # Its stall counts as load for some seconds: then it is the one that waited longest.
-        await until(lambda: front.calls.placement.choose(None) == 0)
         async with front.call() as three:
             assert three.worker == 0
 
@@ -285,7 +285,14 @@ async def test_workers_without_headroom_get_no_calls_and_refuse_those_of_nobody_
         front.call(session_id="s") as two,
     ):
         one.client.send({"type": "text", "data": "work"})
-        await until(lambda: front.state_of(one.worker) is WorkerState.BUSY, 60)
+        busy, other = one.worker, two.worker
+        await until(
+            lambda: (
+                front.state_of(busy) is WorkerState.BUSY
+                and front.state_of(other) is WorkerState.OPEN
+            ),
+            60,
+        )
         assert await front.get("/readyz") == 200
         assert await front.metric("rtc_load_ratio") > 0.5
         async with front.call() as three:
