@@ -297,6 +297,7 @@ async def test_workers_without_headroom_get_no_calls_and_refuse_those_of_nobody_
         assert await front.metric("rtc_load_ratio") > 0.5
         async with front.call() as three:
             assert three.worker == two.worker != one.worker
+        await until(lambda: front.calls.active == 2)
         two.client.send({"type": "text", "data": "work"})
         await until(lambda: front.state_of(two.worker) is WorkerState.BUSY, 60)
         assert await front.get("/readyz") == 503
@@ -341,7 +342,7 @@ async def test_however_the_front_ends_each_caller_is_told_and_no_process_is_left
             group.create_task(process.stop(number))
             for client in clients:
                 assert (await client.next_message("goaway"))["reason"] == "drain"
-        await until(lambda: not any(map(is_alive, workers)), 10)
+        await until(lambda: not any(map(is_alive, workers)))
 
 
 @pytest.mark.parametrize(
