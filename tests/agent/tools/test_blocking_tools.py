@@ -27,6 +27,7 @@ from tests.agent.scripted_llm import (
     tool_call,
     turn_complete,
 )
+from tests.waiting import until as eventually
 
 
 async def use_tool(connection: ScriptedConnection) -> None:
@@ -43,7 +44,7 @@ async def test_an_async_tool_that_blocks_the_loop_is_named_with_its_call(
 
     async def look_up() -> dict[str, str]:
         await asyncio.sleep(0)
-        time.sleep(0.4)  # noqa: ASYNC251  (that is the fault)
+        time.sleep(1.0)  # noqa: ASYNC251  (that is the fault)
         return {}
 
     call_id.set("call-7")
@@ -55,9 +56,8 @@ async def test_an_async_tool_that_blocks_the_loop_is_named_with_its_call(
         async with serve_agent(agent_of(llm, tools=[look_up])) as server, server.call() as live:
             live.send_text("go")
             await until(live, lambda event: isinstance(event, ToolReturned))
-            await asyncio.sleep(0.1)
-    told = [one.getMessage() for one in caplog.records]
-    assert any("look_up, by the tool look_up of call call-7" in one for one in told)
+            told = "look_up, by the tool look_up of call call-7"
+            await eventually(lambda: any(told in one.getMessage() for one in caplog.records))
 
 
 @pytest.mark.leaves_resources("idle threads of tools end shortly after the runtime")
