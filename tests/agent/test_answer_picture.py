@@ -5,10 +5,16 @@ from __future__ import annotations
 import av
 import numpy as np
 from av.video.frame import VideoFrame
+from google.adk.models.llm_response import LlmResponse
+from google.genai import types
 
 from rtc_server.agent.answer_picture import fit_for_message
 from rtc_server.agent.live_events import AgentPicture
 from rtc_server.media.picture import decode_picture
+
+from .conftest import agent_of, serve_agent
+from .listening import until
+from .scripted_llm import ScriptedConnection, ScriptedLlm
 
 
 def png(width: int, height: int) -> bytes:
@@ -38,3 +44,19 @@ async def test_large_picture_that_is_none_is_left_as_it_is() -> None:
     """The caller is told that it is too large."""
     broken = AgentPicture("image/png", bytes(300_000))
     assert await fit_for_message(broken) is broken
+
+
+async def test_picture_in_an_answer_fits_into_the_messages_of_its_caller(llm: ScriptedLlm) -> None:
+    """Who said in his offer that he takes small ones."""
+
+    async def shows(connection: ScriptedConnection) -> None:
+        blob = types.Blob(data=png(128, 64), mime_type="image/png")
+        content = types.Content(role="model", parts=[types.Part(inline_data=blob)])
+        connection.emit(LlmResponse(content=content))
+
+    llm.scripts = [shows]
+    async with serve_agent(agent_of(llm)) as server, server.call(message_bytes=16_384) as live:
+        seen = await until(live, lambda one: isinstance(one, AgentPicture))
+    assert isinstance(seen[-1], AgentPicture)
+    assert seen[-1].mime_type == "image/jpeg"
+    assert len(seen[-1].data) < 12_288
