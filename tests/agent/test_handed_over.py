@@ -15,7 +15,12 @@ from google.adk.models.google_llm import Gemini
 from google.adk.models.llm_response import LlmResponse
 from google.genai import types
 
-from rtc_server.agent.live_events import AgentFailed, AgentTranscript, ModelTurnComplete
+from rtc_server.agent.live_events import (
+    AgentFailed,
+    AgentTranscript,
+    ModelAway,
+    ModelTurnComplete,
+)
 from tests.agent.listening import until
 
 from .conftest import ServeGemini, serve_agent
@@ -57,6 +62,9 @@ async def test_session_in_which_something_was_taken_back_is_not_resumed(serve: S
         seen = await until(live, says_hello)
     assert handles == [None, None, None]
     assert any(isinstance(one, ModelTurnComplete) for one in seen)
+    # The first connection, and that of a session begun anew, may take their time.
+    patience = [one.patience_s for one in seen if isinstance(one, ModelAway)]
+    assert patience[:2] == [2.5, 2.5]
     assert not any(isinstance(one, AgentFailed) and not one.retryable for one in seen)
 
 

@@ -136,6 +136,7 @@ async def test_what_was_said_before_an_outage_is_told_when_the_model_is_back(
         await caller.client.wait_for(lambda: NOT_HEARD in errors(caller))
         assert [one["state"] for one in of_type(caller, "model")] == ["away", "back"]
         assert errors(caller) == [("agent_unreachable", True), NOT_HEARD]
+        assert (await server.metrics())['rtc_agent_errors_total{code="speech_not_heard"}'] == 1
         told = await ask(caller, "What did I say?")
         assert "I am Ada" in answers(caller)[told["turn"]]
 
