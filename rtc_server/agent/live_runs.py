@@ -50,7 +50,7 @@ from .run_events import RunEvents
 from .run_watch import RunWatch
 from .session_wait import SessionWait
 from .sessions.resumption import Resumption
-from .sessions.session_store import SessionStore
+from .sessions.session_store import SessionStore, close_history
 from .text_answers import TextAnswers
 from .tools.caller_questions import CallerQuestions, asking
 from .tools.client_tools import equip
@@ -437,6 +437,8 @@ class LiveRuns:
             if self._requests:  # of another agent, or what a callback has begun anew
                 self._input.connects_again()
                 self._resumption.drop()
+                if _are_of_one_agent(request, self._requests[-1]):
+                    close_history(request)  # or the model would answer once more
             self._requests.append(request)
             await self._said.end_interruption()  # of an agent that has handed over to this one
         elif request is not self._requests[-1]:
@@ -505,3 +507,8 @@ class LiveRuns:
 
 def _is_policy(error: BaseException | None) -> bool:
     return close_code_of(error) == POLICY_VIOLATION
+
+
+def _are_of_one_agent(request: LlmRequest, other: LlmRequest) -> bool:
+    """ADK tells each agent its name."""
+    return request.config.system_instruction == other.config.system_instruction

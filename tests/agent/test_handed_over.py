@@ -43,14 +43,17 @@ def says_hello(event: object) -> bool:
 async def test_session_in_which_something_was_taken_back_is_not_resumed(serve: ServeGemini) -> None:
     """The model still knows it there: ADK begins anew, and so do we if that connection is lost."""
     handles: list[str | None] = []
+    history: list[Any] = []
 
     async def script(connection: Connection) -> None:
         handles.append(connection.setup["sessionResumption"].get("handle"))
         await connection.accept()
         if len(handles) == 1:
             await connection.handle("one")
+            await connection.receive("realtime_input")
             await connection.speech("The secret")
         elif len(handles) == 2:
+            history.extend((await connection.receive("client_content"))["turns"])
             await connection.refuse(1011)
         else:
             await connection.speech("Hello.")
@@ -59,7 +62,11 @@ async def test_session_in_which_something_was_taken_back_is_not_resumed(serve: S
         serve(script, after_model_callback=keeps_the_secret) as server,
         server.call("audio") as live,
     ):
+        live.send_text("What is it?")
         seen = await until(live, says_hello)
+    # ADK has stored nothing of the answer: the model would answer once more, and be cut off again.
+    assert [one["role"] for one in history] == ["user", "model"]
+    assert "cut off" in str(history[-1])
     assert handles == [None, None, None]
     assert any(isinstance(one, ModelTurnComplete) for one in seen)
     # The first connection, and that of a session begun anew, may take their time.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from google.adk.errors.already_exists_error import AlreadyExistsError
 from google.adk.events.event import Event
+from google.adk.models.llm_request import LlmRequest
 from google.adk.sessions.base_session_service import BaseSessionService, GetSessionConfig
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.sessions.session import Session
@@ -18,7 +19,7 @@ from ...errors import AgentUnreachable, BadRequest
 from .stored_events import told_to_models
 from .written_behind_sessions import WrittenBehindSessions
 
-__all__ = ["SessionStore", "StoredSession"]
+__all__ = ["SessionStore", "StoredSession", "close_history"]
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +151,16 @@ class SessionStore:
                 return False
             raise
         return True
+
+
+def close_history(request: LlmRequest) -> None:
+    """As :meth:`SessionStore.close_open_turn`, of what one connection alone is told."""
+    last = request.contents[-1] if request.contents else None
+    if last is None or last.role != "user":
+        return
+    if not any(part.function_response for part in last.parts or []):
+        parts = [types.Part(text=CUT_OFF)]
+        request.contents.append(types.Content(role="model", parts=parts))
 
 
 def _is_users(event: Event) -> bool:
