@@ -267,7 +267,7 @@ class TestIdleConnections:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         try:
             writer.write(sent)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 assert await reader.read() == b""
         finally:
             writer.close()

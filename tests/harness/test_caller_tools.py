@@ -92,7 +92,7 @@ async def test_a_decision_that_fails_is_a_no_and_is_reported(
 
     sent = Sent()
     sent.opened(decide=decide).on_message(ASK)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await sent.messages.get() == {"type": "confirm", "id": "a", "confirmed": False}
     assert "pay" in caplog.text
     assert "KeyError" in caplog.text

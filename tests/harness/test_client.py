@@ -200,10 +200,10 @@ async def test_dropped_packets_leave_a_gap_in_the_numbers() -> None:
     """Packets dropped on purpose were numbered before: the server sees the gap."""
     async with stand_in_server() as server, RtcClient.connect(server.url) as client:
         packets = server.calls["call-1"].packets
-        await client.until(lambda: len(packets) >= 5 or None, 5.0)
+        await client.until(lambda: len(packets) >= 5 or None, 20.0)
         client.drop_packets(2)
         seen = len(packets)
-        await client.until(lambda: len(packets) >= seen + 10 or None, 5.0)
+        await client.until(lambda: len(packets) >= seen + 10 or None, 20.0)
         steps = np.diff([packet.sequence_number for packet in packets])
         assert sorted(steps)[-1] == 3
         assert sorted(steps)[-2] == 1
@@ -299,7 +299,7 @@ async def test_call_that_ended_cannot_be_spoken_to() -> None:
         RtcClient.connect(server.url) as client,
     ):
         client.send_text("die")
-        assert await client.wait_until_ended(5.0) is not None
+        assert await client.wait_until_ended(20.0) is not None
         with pytest.raises(CallEndedEarly):
             await client.say(SPOKEN.samples)
         with pytest.raises(CallEndedEarly):

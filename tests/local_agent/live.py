@@ -72,7 +72,7 @@ class LiveCall:
     ) -> None:
         self.queue.close()
         assert self._task is not None
-        await asyncio.wait_for(self._task, 5)
+        await asyncio.wait_for(self._task, 20)
 
     async def _gather(self) -> None:
         async with contextlib.aclosing(

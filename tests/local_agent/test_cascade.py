@@ -78,7 +78,7 @@ class Call:
 
     async def next(self, wanted: str) -> LlmResponse:
         """The next response in which the attribute ``wanted`` is set."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             async for response in self.connection.receive():
                 self.responses.append(response)
                 if getattr(response, wanted):

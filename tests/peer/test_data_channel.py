@@ -269,7 +269,7 @@ async def test_draining_waits_until_the_client_has_it() -> None:
     async with call(audio=None) as (peer, client):
         for t in range(200):
             peer.connection.data_channel.send(Pong(t=t))
-        await peer.connection.data_channel.drain(timeout_s=5)
+        await peer.connection.data_channel.drain(timeout_s=20)
         await peer.close()
         await until(lambda: len(client.messages) == 201)
 
