@@ -72,7 +72,7 @@ async def test_agent_speaks_up_in_no_silence_in_which_its_tool_works_on() -> Non
         while True:
             got.append(await connection.receive_content())
 
-    settings = Settings(port=0, idle_prompt="Still there?", limits=Limits(idle_prompt_s=0.3))
+    settings = Settings(port=0, idle_prompt="Still there?", limits=Limits(idle_prompt_s=1.5))
     async with (
         Server.running(ScriptedLlm(scripts=[script]), settings, tools=[tool.look]) as server,
         server.call(audio=None) as caller,
@@ -80,7 +80,7 @@ async def test_agent_speaks_up_in_no_silence_in_which_its_tool_works_on() -> Non
         caller.client.send({"type": "text", "data": "Look!"})
         await caller.client.next_message("turn")
         with pytest.raises(TimeoutError):
-            await until(lambda: bool(got), timeout_s=1.0)
+            await until(lambda: bool(got), timeout_s=2.5)
         tool.release()
         await until(lambda: len(got) == 2)
     assert (got[0].parts or [])[0].function_response is not None
