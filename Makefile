@@ -19,11 +19,9 @@ given = $(if $(filter command,$(firstword $(origin $(1)))),$(2))
 # network of its own, and a database.
 TEST_PACKAGES := chromium firefox-esr pulseaudio pulseaudio-utils pocketsphinx-testdata alsa-utils iproute2 postgresql
 
-# Tests wait for sound in real time and compute for a seventh of it, so that three go on at once on
-# two cores; those with a browser compute for half of theirs, and go by themselves. In the order of
-# the files, the short ones are last, so that no process ends much later than the others.
-TEST_PROCESSES ?= 3
-BROWSER_PROCESSES ?= 2
+# Tests wait for sound in real time more than they compute, so that two go on at once. In the order
+# of the files the short ones are last, so that no process ends much later than the other.
+TEST_PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 # The lists are complete, so nothing is resolved: a release of today changes nothing, and no
@@ -49,10 +47,7 @@ run: $(VENV)/.installed ## the set-up, then the server on http://localhost:8080
 	@exec $(BIN)/python -m rtc_server serve $(RUN_OPTIONS)
 
 test: test-packages $(VENV)/.installed-dev $(NODE_MODULES)/.installed lint types ## everything CI runs: lint, types and all tests
-	@failed=0; \
-	$(PYTEST) --numprocesses $(TEST_PROCESSES) --ignore=tests/browser || failed=1; \
-	$(PYTEST) --numprocesses $(BROWSER_PROCESSES) tests/browser || failed=1; \
-	exit $$failed
+	@$(PYTEST) --numprocesses $(TEST_PROCESSES)
 
 lint: $(VENV)/.installed-dev $(NODE_MODULES)/.installed ## the lock is complete; ruff, the import layers, the format (prettier for web/)
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python
