@@ -233,6 +233,19 @@ async def test_a_reconnect_has_a_span_and_the_failure_is_an_event(collector: Col
     assert [attributes_of_event(one)["error.type"] for one in errors] == ["agent_failed"]
 
 
+async def test_a_span_of_an_attempt_that_failed_names_the_kind_of_error_alone(
+    collector: Collector,
+) -> None:
+    """What an exception of a client's library says may hold a key."""
+    llm = ScriptedLlm(scripts=[talker(seconds=0.1)], connect_errors=[OSError("the key")])
+    async with traced(collector, llm) as server, server.call(audio=None) as caller:
+        await until(lambda: llm.connects == 2)
+        assert caller.placed["call_id"]
+    failed = collector.only("model.connect")
+    assert attributes(failed)["error.type"] == "OSError"
+    assert list(failed.events) == []
+
+
 def attributes_of_event(event: Span.Event) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in event.attributes}
 
