@@ -167,6 +167,8 @@ class Served:
         for deed in self.day.at(output):
             if _now() < self._held_until < _NEVER:
                 await asyncio.sleep(self._held_until - _now())
+            if isinstance(deed, Abort | Refuse):
+                await self._until_all_is_read()
             await self._do(deed)
 
     async def _do(self, deed: Deed) -> None:
@@ -210,20 +212,32 @@ class Served:
             case RefuseHandle() | HttpStatus():
                 pass
 
+    async def _until_all_is_read(self) -> None:
+        """Until the client has what was sent: it loses the rest if it writes after a reset."""
+        async with self._reading_in_vain():
+            pong = await self._socket.ping()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pong, _READ_S)
+
     async def _pass_ping(self, seconds: float) -> None:
         """Until so long after the next ping; what the client says meanwhile leads to nothing."""
         socket = self._socket
         assert isinstance(socket, PingedConnection)
-        reading = asyncio.create_task(self._read_in_vain(), name="stand-in")
-        try:
+        async with self._reading_in_vain():
             socket.pinged.clear()
             await socket.pinged.wait()
             await asyncio.sleep(seconds)
+
+    @contextlib.asynccontextmanager
+    async def _reading_in_vain(self) -> AsyncIterator[None]:
+        """Else pings and pongs would wait behind what is not taken."""
+        reading = asyncio.create_task(self._read_in_vain(), name="stand-in")
+        try:
+            yield
         finally:
             reading.cancel()
 
     async def _read_in_vain(self) -> None:
-        """Else the pings would wait behind what is not taken."""
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await self._socket.recv()
@@ -451,6 +465,8 @@ class StandIn:
 
 _NEVER = float("inf")
 _MOST_HANDLES = 100_000
+_READ_S = 10.0
+"""Who has not read by then has stopped reading."""
 _DEAF_S = 30.0
 """By then the client has given up a connection that answers no ping."""
 
