@@ -36,10 +36,11 @@ class Absence:
 
     is_away: bool = False
     back_at: float = float("-inf")
-    """When the model was there again."""
+    """When the model was there again, after an absence of which the caller knew."""
 
     _tell_at: float = 0.0
     _is_told: bool = False
+    _is_known: bool = False
     _sound_at: float = 0.0
     _is_sounding: bool = False
 
@@ -49,11 +50,16 @@ class Absence:
             self.is_away = True
             self._tell_at = self._sound_at = now + patience_s
 
+    def known(self) -> None:
+        """The caller was told of what the absence comes from."""
+        self._is_known = self.is_away
+
     def back(self, name: str | None, now: float) -> list[Action]:
         """The model is there, ``name`` where it is another than before."""
         was_told, self._is_told = self._is_told, False
-        self.is_away = False
-        self.back_at = now
+        if was_told or self._is_known:
+            self.back_at = now  # or else the caller would wait in silence for both
+        self.is_away = self._is_known = False
         self.hush()
         out: list[Action] = []
         if was_told or name is not None:

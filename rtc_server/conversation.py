@@ -392,6 +392,7 @@ class Conversation:
         self._turns.on_failed(now, keeps_question=keeps_question)
         self._close_utterance()
         self._out.append(Error(code=event.code, message=event.message, retryable=event.retryable))
+        self._absence.known()
         if event.asks_again:
             self._asked.type(now)
         if event.prompts_again:

@@ -145,6 +145,33 @@ def test_absence_does_not_count_against_the_time_for_an_answer(line: Line) -> No
     assert [one["code"] for one in line.sent("error")] == ["agent_timeout"]
 
 
+def test_absence_that_nobody_was_told_of_counts_against_the_time_for_an_answer(line: Line) -> None:
+    """The caller hears nothing meanwhile, however often the model is away for a moment."""
+    line.types("hello")
+    for _ in range(10):
+        line.agent(live.ModelAway())
+        line.live(0.4)
+        line.agent(live.ModelBack())
+        line.live(2.5)
+    assert line.sent("error") == []
+    line.live(2)
+    assert [one["code"] for one in line.sent("error")] == ["agent_timeout"]
+
+
+def test_short_absence_that_an_error_told_of_does_not_count(line: Line) -> None:
+    """The question is kept, and the model has its whole time from when it is there."""
+    line.types("hello")
+    line.live(20)
+    line.agent(live.ModelAway())
+    line.agent(live.AgentFailed("agent_lost", "Gone.", retryable=True, keeps_question=True))
+    line.live(0.4)
+    line.agent(live.ModelBack())
+    line.live(29)
+    assert [one["code"] for one in line.sent("error")] == ["agent_lost"]
+    line.live(2)
+    assert [one["code"] for one in line.sent("error")] == ["agent_lost", "agent_timeout"]
+
+
 def test_overdue_answer_has_the_model_renewed() -> None:
     """One that never began, and one that stopped halfway."""
     line = Line()
